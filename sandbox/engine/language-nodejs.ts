@@ -1,0 +1,193 @@
+// Stands in for Pulumi's language host for Node where the official one can't be had: the engine starts it,
+// reads the port of its gRPC service from its first line, and has it run the program.
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { handleUnaryCall } from "@grpc/grpc-js";
+import grpc from "@grpc/grpc-js";
+import languageServices from "@pulumi/pulumi/proto/language_grpc_pb.js";
+import type * as language from "@pulumi/pulumi/proto/language_pb.js";
+import languageMessages from "@pulumi/pulumi/proto/language_pb.js";
+import type * as plugin from "@pulumi/pulumi/proto/plugin_pb.js";
+import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
+import { z } from "zod";
+
+type Handler<Request, Response> = (request: Request) => Response | Promise<Response>;
+
+/** The program has told the user what is wrong itself. */
+const exitAfterReport = 32;
+
+const require = createRequire(import.meta.url);
+const manifest = z.looseObject({
+  version: z.string().default("0.0.0"),
+  dependencies: z.record(z.string(), z.string()).default({}),
+  pulumi: z
+    .looseObject({ resource: z.boolean().default(false), name: z.string().optional() })
+    .optional(),
+});
+type Manifest = z.infer<typeof manifest>;
+
+/** The options of `runtime:` in Pulumi.yaml that this host knows; others would change what runs. */
+const runtimeOptions = z.strictObject({
+  typescript: z.boolean().default(true),
+  tsconfig: z.string().optional(),
+});
+
+async function runProgram(
+  request: language.RunRequest,
+  engineAddress: string,
+): Promise<language.RunResponse> {
+  const response = new languageMessages.RunResponse();
+  const options = runtimeOptions.safeParse(request.getInfo()?.getOptions()?.toJavaScript() ?? {});
+  if (!options.success) {
+    return response.setError(
+      `Pulumi.yaml, runtime.options: ${z.prettifyError(options.error)}\nThe sandbox's language host knows only typescript and tsconfig.`,
+    );
+  }
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PULUMI_CONFIG: JSON.stringify(Object.fromEntries(request.getConfigMap().toArray())),
+    PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
+    PULUMI_NODEJS_TYPESCRIPT: String(options.data.typescript),
+    ...(options.data.tsconfig && { PULUMI_NODEJS_TSCONFIG_PATH: options.data.tsconfig }),
+  };
+  const code = await runNode(runArguments(request, engineAddress), request.getPwd(), env);
+  if (code === exitAfterReport) return response.setBail(true);
+  return code === 0
+    ? response
+    : response.setError(`Program exited with non-zero exit code: ${code}`);
+}
+
+function runArguments(request: language.RunRequest, engineAddress: string): string[] {
+  const info = request.getInfo();
+  const programDirectory = info?.getProgramDirectory() || request.getPwd();
+  return [
+    require.resolve("@pulumi/pulumi/cmd/run", { paths: [programDirectory] }),
+    ...["--monitor", request.getMonitorAddress()],
+    ...["--engine", engineAddress],
+    ...["--organization", request.getOrganization()],
+    ...["--project", request.getProject()],
+    ...["--root-directory", info?.getRootDirectory() ?? programDirectory],
+    ...["--stack", request.getStack()],
+    ...["--pwd", request.getPwd()],
+    ...["--parallel", String(request.getParallel())],
+    ...(request.getDryrun() ? ["--dry-run"] : []),
+    info?.getEntryPoint() || request.getProgram() || ".",
+    ...request.getArgsList(),
+  ];
+}
+
+/** What the program prints is ours: the engine shows it as the program's. Resolves with the exit code. */
+function runNode(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<number | string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, {
+      cwd,
+      env,
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    child.on("error", reject);
+    child.on("exit", (code, signal) => resolve(code ?? signal ?? 1));
+  });
+}
+
+async function readManifest(directory: string): Promise<Manifest> {
+  return manifest.parse(JSON.parse(await readFile(join(directory, "package.json"), "utf8")));
+}
+
+/** The project's direct dependencies with what their own manifests say. */
+async function dependencies(info: language.ProgramInfo | undefined): Promise<[string, Manifest][]> {
+  const root = info?.getRootDirectory() ?? process.cwd();
+  const names = Object.keys((await readManifest(root)).dependencies);
+  return Promise.all(
+    names.map(
+      async (name): Promise<[string, Manifest]> => [
+        name,
+        await readManifest(join(root, "node_modules", name)),
+      ],
+    ),
+  );
+}
+
+async function requiredPackages(
+  request: language.GetRequiredPackagesRequest,
+): Promise<plugin.PackageDependency[]> {
+  const all = await dependencies(request.getInfo());
+  return all
+    .filter(([, { pulumi }]) => pulumi?.resource)
+    .map(([name, { pulumi, version }]) =>
+      new pluginMessages.PackageDependency()
+        .setName(pulumi?.name ?? name.replace("@pulumi/", ""))
+        .setKind("resource")
+        .setVersion(`v${version}`),
+    );
+}
+
+async function programDependencies(
+  request: language.GetProgramDependenciesRequest,
+): Promise<language.DependencyInfo[]> {
+  const all = await dependencies(request.getInfo());
+  return all.map(([name, { version }]) =>
+    new languageMessages.DependencyInfo().setName(name).setVersion(version),
+  );
+}
+
+/** Makes a gRPC handler of a function; what it throws reaches the engine as the error's text. */
+function answer<Request, Response>(
+  handler: Handler<Request, Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    Promise.resolve(call.request)
+      .then(handler)
+      .then((response) => callback(null, response))
+      .catch((error: unknown) =>
+        callback({
+          code: grpc.status.UNKNOWN,
+          message: error instanceof Error ? error.message : String(error),
+        }),
+      );
+  };
+}
+
+function handlers(engineAddress: string) {
+  return {
+    handshake: answer(() => new languageMessages.LanguageHandshakeResponse()),
+    getPluginInfo: answer(async () => {
+      const sdk = await readManifest(join(require.resolve("@pulumi/pulumi/package.json"), ".."));
+      return new pluginMessages.PluginInfo().setVersion(sdk.version);
+    }),
+    getRequiredPackages: answer(async (request: language.GetRequiredPackagesRequest) =>
+      new languageMessages.GetRequiredPackagesResponse().setPackagesList(
+        await requiredPackages(request),
+      ),
+    ),
+    getProgramDependencies: answer(async (request: language.GetProgramDependenciesRequest) =>
+      new languageMessages.GetProgramDependenciesResponse().setDependenciesList(
+        await programDependencies(request),
+      ),
+    ),
+    about: answer(() =>
+      new languageMessages.AboutResponse()
+        .setExecutable(process.execPath)
+        .setVersion(process.version),
+    ),
+    runtimeOptionsPrompts: answer(() => new languageMessages.RuntimeOptionsResponse()),
+    run: answer((request: language.RunRequest) => runProgram(request, engineAddress)),
+  };
+}
+
+function main(): void {
+  const engineAddress = process.argv.slice(2).find((argument) => !argument.startsWith("-"));
+  if (!engineAddress) {
+    console.error("This is started by the Pulumi engine, with its address as argument.");
+    process.exit(1);
+  }
+  const server = new grpc.Server();
+  server.addService(languageServices.LanguageRuntimeService, handlers(engineAddress));
+  server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
+    if (error) throw error;
+    process.stdout.write(`${port}\n`);
+  });
+}
+
+main();
