@@ -1,0 +1,101 @@
+import { hkdfSync } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import * as tls from "@pulumi/tls";
+
+/** PEM texts; `ca` is what a client trusts the chain by. */
+export interface TlsMaterial {
+  key: pulumi.Output<string>;
+  chain: pulumi.Output<string>;
+  ca: pulumi.Output<string>;
+}
+
+const DAY = 24;
+const YEAR = 365 * DAY;
+/** Apple's clients refuse server certificates that are valid for longer than 825 days; 397 is what public ones had. */
+const certificateHours = 397 * DAY;
+const renewalHours = 60 * DAY;
+
+/** An ed25519 key pair for SSH. */
+export function sshKey(name: string, parent: pulumi.Resource): tls.PrivateKey {
+  return new tls.PrivateKey(name, { algorithm: "ED25519" }, { parent });
+}
+
+/** A key for TLS: P-256, which every mail program can do. */
+function tlsKey(name: string, parent: pulumi.Resource): tls.PrivateKey {
+  return new tls.PrivateKey(name, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent });
+}
+
+/** A certificate for `hostname` from a CA of the stack's own, for trying things out. */
+export function certificateOfOwnCa(
+  name: string,
+  hostname: string,
+  parent: pulumi.Resource,
+): TlsMaterial {
+  const caKey = tlsKey(`${name}-ca-key`, parent);
+  const ca = new tls.SelfSignedCert(
+    `${name}-ca`,
+    {
+      privateKeyPem: caKey.privateKeyPem,
+      isCaCertificate: true,
+      subject: { commonName: `Test CA of ${hostname}` },
+      allowedUses: ["cert_signing", "crl_signing"],
+      setSubjectKeyId: true,
+      validityPeriodHours: 10 * YEAR,
+      earlyRenewalHours: 2 * YEAR,
+    },
+    { parent },
+  );
+  const key = tlsKey(`${name}-key`, parent);
+  const request = new tls.CertRequest(
+    `${name}-request`,
+    { privateKeyPem: key.privateKeyPem, subject: { commonName: hostname }, dnsNames: [hostname] },
+    { parent },
+  );
+  const certificate = new tls.LocallySignedCert(
+    `${name}-cert`,
+    {
+      certRequestPem: request.certRequestPem,
+      caPrivateKeyPem: caKey.privateKeyPem,
+      caCertPem: ca.certPem,
+      allowedUses: ["digital_signature", "server_auth"],
+      setSubjectKeyId: true,
+      validityPeriodHours: certificateHours,
+      earlyRenewalHours: renewalHours,
+    },
+    { parent },
+  );
+  return { key: key.privateKeyPem, chain: certificate.certPem, ca: ca.certPem };
+}
+
+/** A first certificate that vouches for itself, so that the services start. */
+export function selfSignedCertificate(
+  name: string,
+  hostname: string,
+  parent: pulumi.Resource,
+): TlsMaterial {
+  const key = tlsKey(`${name}-key`, parent);
+  const certificate = new tls.SelfSignedCert(
+    `${name}-cert`,
+    {
+      privateKeyPem: key.privateKeyPem,
+      subject: { commonName: hostname },
+      dnsNames: [hostname],
+      allowedUses: ["digital_signature", "server_auth"],
+      setSubjectKeyId: true,
+      validityPeriodHours: certificateHours,
+      earlyRenewalHours: renewalHours,
+    },
+    { parent },
+  );
+  return { key: key.privateKeyPem, chain: certificate.certPem, ca: certificate.certPem };
+}
+
+/** A password of 120 bits, stable as long as its key is: HKDF (RFC 5869) of a private key that the state encrypts. */
+export function generatedPassword(name: string, parent: pulumi.Resource): pulumi.Output<string> {
+  const seed = new tls.PrivateKey(name, { algorithm: "ED25519" }, { parent });
+  return pulumi.secret(
+    seed.privateKeyPem.apply((pem) =>
+      Buffer.from(hkdfSync("sha256", pem, "", "password", 15)).toString("base64url"),
+    ),
+  );
+}

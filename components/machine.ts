@@ -1,0 +1,190 @@
+import { isIPv4 } from "node:net";
+import * as digitalocean from "@pulumi/digitalocean";
+import * as pulumi from "@pulumi/pulumi";
+import { stringify } from "yaml";
+import type { DropletSettings, ExistingSettings, Settings } from "../settings.ts";
+import { sshKey } from "./keys.ts";
+
+/** A machine that a Host can be made of: where it is and how to log in. */
+export interface Machine {
+  ipv4: pulumi.Input<string> | null;
+  ipv6: pulumi.Input<string> | null;
+  ssh: {
+    address: pulumi.Input<string>;
+    port: number;
+    user: string;
+    privateKey: pulumi.Output<string>;
+    hostKey: pulumi.Input<string>;
+  };
+  /** Changes when the machine is another one. */
+  identity: pulumi.Input<string>;
+  /** What exists because of us and takes all on it with it when it goes; null where the machine was there before. */
+  resource: pulumi.Resource | null;
+  /** What must be there before the machine is used: its firewall, its volume. */
+  ready: pulumi.Resource[];
+  /** The name of the volume for mail; null where it lies on the machine's own disk. */
+  volumeName: pulumi.Output<string> | null;
+}
+
+/** TCP ports that anybody may reach, and why. */
+const openPorts = [
+  22, // SSH
+  25, // mail from other servers
+  465, // submission in TLS
+  587, // submission with STARTTLS
+  993, // IMAP in TLS
+  4190, // ManageSieve with STARTTLS
+];
+
+const anywhere = ["0.0.0.0/0", "::/0"];
+
+/** cloud-init's user_data: the machine comes up with the host key that we pin, and without passwords. */
+export function userData(hostKey: { private: string; public: string }): string {
+  const config = {
+    ssh_deletekeys: true,
+    ssh_keys: { ed25519_private: hostKey.private, ed25519_public: hostKey.public },
+    disable_root: false,
+    ssh_pwauth: false,
+  };
+  return `#cloud-config\n${stringify(config, { lineWidth: 0, blockQuote: "literal" })}`;
+}
+
+/** A droplet with its firewall and its volume. */
+export class Droplet extends pulumi.ComponentResource implements Machine {
+  readonly ipv4: pulumi.Output<string>;
+  readonly ipv6: pulumi.Output<string>;
+  readonly ssh: Machine["ssh"];
+  readonly identity: pulumi.Output<string>;
+  readonly resource: pulumi.Resource;
+  readonly ready: pulumi.Resource[];
+  readonly volumeName: pulumi.Output<string> | null;
+
+  constructor(
+    name: string,
+    args: { hostname: string; droplet: DropletSettings },
+    opts: pulumi.ComponentResourceOptions,
+  ) {
+    super("mailfruit:machine:Droplet", name, {}, opts);
+    const { droplet: settings } = args;
+    const clientKey = sshKey(`${name}-ssh-key`, this);
+    const hostKey = sshKey(`${name}-host-key`, this);
+    const account = new digitalocean.SshKey(
+      `${name}-account-key`,
+      { name: args.hostname, publicKey: clientKey.publicKeyOpenssh },
+      { parent: this },
+    );
+    const droplet = new digitalocean.Droplet(
+      `${name}-droplet`,
+      {
+        // DigitalOcean makes the PTR records of the name.
+        name: args.hostname,
+        image: settings.image,
+        region: settings.region,
+        size: settings.size,
+        backups: settings.backups,
+        ipv6: true,
+        sshKeys: [account.fingerprint],
+        userData: pulumi.secret(
+          pulumi
+            .all([hostKey.privateKeyOpenssh, hostKey.publicKeyOpenssh])
+            .apply(([privateKey, publicKey]) =>
+              userData({ private: privateKey, public: publicKey.trim() }),
+            ),
+        ),
+      },
+      // Its name is its PTR, and its volume can be at one droplet only: the old one goes first.
+      { parent: this, deleteBeforeReplace: true },
+    );
+    this.ipv4 = droplet.ipv4Address;
+    this.ipv6 = droplet.ipv6Address;
+    this.identity = droplet.id;
+    this.resource = droplet;
+    this.ssh = {
+      address: droplet.ipv4Address,
+      port: 22,
+      user: "root",
+      privateKey: clientKey.privateKeyOpenssh,
+      hostKey: hostKey.publicKeyOpenssh.apply((key) => key.trim()),
+    };
+    const volume = settings.mailVolumeSize > 0 ? this.#volume(name, settings, droplet) : null;
+    this.volumeName = volume?.name ?? null;
+    this.ready = [this.#firewall(name, droplet), ...(volume ? [volume.attachment] : [])];
+    this.registerOutputs({});
+  }
+
+  #firewall(name: string, droplet: digitalocean.Droplet): pulumi.Resource {
+    return new digitalocean.Firewall(
+      `${name}-firewall`,
+      {
+        dropletIds: [droplet.id.apply(Number)],
+        inboundRules: [
+          ...openPorts.map((port) => ({
+            protocol: "tcp",
+            portRange: String(port),
+            sourceAddresses: anywhere,
+          })),
+          { protocol: "icmp", sourceAddresses: anywhere },
+        ],
+        outboundRules: [
+          ...["tcp", "udp"].map((protocol) => ({
+            protocol,
+            portRange: "1-65535",
+            destinationAddresses: anywhere,
+          })),
+          { protocol: "icmp", destinationAddresses: anywhere },
+        ],
+      },
+      { parent: this },
+    );
+  }
+
+  #volume(name: string, settings: DropletSettings, droplet: digitalocean.Droplet) {
+    const volume = new digitalocean.Volume(
+      `${name}-mail`,
+      {
+        region: settings.region,
+        size: settings.mailVolumeSize,
+        initialFilesystemType: "ext4",
+        description: "Mail and accounts",
+      },
+      { parent: this },
+    );
+    const attachment = new digitalocean.VolumeAttachment(
+      `${name}-mail-attachment`,
+      { dropletId: droplet.id.apply(Number), volumeId: volume.id },
+      // A volume is at one droplet at a time.
+      { parent: this, deleteBeforeReplace: true, deletedWith: droplet },
+    );
+    return { name: volume.name, attachment };
+  }
+}
+
+/** A machine that was there before, and stays when the stack goes. */
+export function existingMachine(settings: ExistingSettings): Machine {
+  const { address, address6 } = settings;
+  return {
+    ipv4: isIPv4(address) ? address : null,
+    ipv6: isIPv4(address) ? address6 : address,
+    ssh: {
+      address,
+      port: settings.sshPort,
+      user: settings.sshUser,
+      privateKey: settings.sshPrivateKey,
+      hostKey: settings.sshHostKey,
+    },
+    identity: `${address} port ${settings.sshPort}`,
+    resource: null,
+    ready: [],
+    volumeName: null,
+  };
+}
+
+export function machineOf(name: string, settings: Settings, parent: pulumi.Resource): Machine {
+  return settings.machine.kind === "droplet"
+    ? new Droplet(
+        name,
+        { hostname: settings.serverHostname, droplet: settings.machine },
+        { parent },
+      )
+    : existingMachine(settings.machine);
+}

@@ -1,0 +1,123 @@
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import type { Settings } from "../settings.ts";
+import { MailDomain } from "./dns.ts";
+import { Host } from "./host.ts";
+import {
+  certificateOfOwnCa,
+  generatedPassword,
+  selfSignedCertificate,
+  type TlsMaterial,
+} from "./keys.ts";
+import { type Machine, machineOf } from "./machine.ts";
+import { Role, type RoleFolder } from "./role.ts";
+import * as dovecot from "./roles/dovecot.ts";
+import * as postfix from "./roles/postfix.ts";
+import * as storage from "./roles/storage.ts";
+import * as system from "./roles/system.ts";
+import * as tls from "./roles/tls.ts";
+import * as users from "./roles/users.ts";
+import { readTemplate, render } from "./template.ts";
+
+/** What a person needs who logs in to read mail: user name is the address. */
+export interface TestUser {
+  address: string;
+  password: string;
+}
+
+/** A mail server: its machine, its DNS, its certificate, and the roles on it. */
+export class MailServer extends pulumi.ComponentResource {
+  readonly machine: Machine;
+  readonly zoneFile: pulumi.Output<string>;
+  /** PEM: what clients trust the server by. */
+  readonly ca: pulumi.Output<string>;
+  /** Null where `debug` is off. */
+  readonly testUser: pulumi.Output<TestUser> | null;
+
+  constructor(name: string, settings: Settings, opts?: pulumi.ComponentResourceOptions) {
+    super("mailfruit:index:MailServer", name, {}, opts);
+    this.machine = machineOf(name, settings, this);
+    const { ipv4, ipv6 } = this.machine;
+    const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6 }, { parent: this });
+    this.zoneFile = domain.zoneFile;
+
+    const makeCertificate = settings.debug ? certificateOfOwnCa : selfSignedCertificate;
+    const material = makeCertificate(`${name}-tls`, settings.serverHostname, this);
+    this.ca = material.ca;
+
+    const host = this.#host(name);
+    const roles = this.#roles(name, settings, host, material);
+    this.testUser = this.#testUser(name, settings, host, roles);
+    prove(settings, host, roles);
+    this.registerOutputs({});
+  }
+
+  #host(name: string): Host {
+    const { ssh, identity, resource, ready } = this.machine;
+    const folders = [system, tls, users, postfix, dovecot].map((role) => role.folder);
+    const packages = [...new Set(folders.flatMap((folder) => folder.manifest.packages))].sort();
+    return new Host(
+      `${name}-host`,
+      { ...ssh, identity, machine: resource, packages },
+      { parent: this, dependsOn: ready },
+    );
+  }
+
+  /**
+   * The order of roles: names and the volume come first, since what follows lies on it; then the certificate and the
+   * accounts, which the daemons read when they start; then the daemons, side by side.
+   */
+  #roles(name: string, settings: Settings, host: Host, material: TlsMaterial): Role[] {
+    const role = (
+      { folder }: { folder: RoleFolder },
+      variables: Record<string, pulumi.Input<string>>,
+      after: Role[],
+      secret = false,
+    ) =>
+      new Role(
+        `${name}-${folder.name}`,
+        { host, folder, variables, after, secret },
+        { parent: this },
+      );
+
+    const base = [role(system, system.variables(settings), [])];
+    const { volumeName } = this.machine;
+    if (volumeName) base.push(role(storage, storage.variables(volumeName), []));
+    const ground = [
+      role(tls, tls.variables(material), base, true),
+      role(users, users.variables(settings), base),
+    ];
+    return [
+      ...base,
+      ...ground,
+      role(postfix, postfix.variables(settings), ground),
+      role(dovecot, dovecot.variables(settings), ground),
+    ];
+  }
+
+  #testUser(name: string, settings: Settings, host: Host, roles: Role[]) {
+    const address = users.testAddress(settings);
+    if (address === null) return null;
+    const password = generatedPassword(`${name}-test-password`, this);
+    host.command("test-user", {
+      run: `/usr/local/sbin/mailfruit user add ${address} --origin debug --or-update --password-stdin`,
+      stdin: password,
+      secret: true,
+      dependsOn: roles,
+    });
+    return pulumi.secret(password.apply((text) => ({ address, password: text })));
+  }
+}
+
+/** The last step: a mail goes in and comes out, again after every change of any role. */
+function prove(settings: Settings, host: Host, roles: Role[]): void {
+  const texts = pulumi.all(roles.map((role) => role.text));
+  const digest = texts.apply((all) => createHash("sha256").update(all.join()).digest("hex"));
+  const { serverHostname, mailDomain, inboundTls } = settings;
+  const stdin = pulumi
+    .unsecret(digest)
+    .apply((proves) =>
+      render(readTemplate("apply/prove"), { serverHostname, mailDomain, inboundTls, proves }),
+    );
+  host.command("prove", { run: "/usr/bin/python3 -", stdin, dependsOn: roles });
+}

@@ -1,0 +1,26 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Settings } from "../settings.ts";
+import type { Machine } from "./machine.ts";
+
+/** What a person types into a mail client. */
+export function clientSettings({ serverHostname }: Settings) {
+  return {
+    username: "the whole mail address",
+    imap: { host: serverHostname, port: 993, security: "TLS" },
+    smtp: { host: serverHostname, port: 465, security: "TLS" },
+    smtpAlternative: { host: serverHostname, port: 587, security: "STARTTLS" },
+    sieve: { host: serverHostname, port: 4190, security: "STARTTLS" },
+  };
+}
+
+/**
+ * A command line that logs in by SSH: the key goes from the stack to ssh-agent for a minute and lies in no file, and the
+ * host key is pinned (ssh_config(5), KnownHostsCommand).
+ */
+export function sshCommand(ssh: Machine["ssh"]): pulumi.Output<string> {
+  return pulumi.all([ssh.address, ssh.hostKey]).apply(([address, hostKey]) => {
+    const [type, key] = hostKey.split(" ");
+    const known = `-o UserKnownHostsFile=/dev/null -o KnownHostsCommand='/bin/echo %H ${type} ${key}'`;
+    return `pulumi stack output sshPrivateKey --show-secrets | ssh-add -q -t 60 - && ssh -o StrictHostKeyChecking=yes ${known} -p ${ssh.port} ${ssh.user}@${address}`;
+  });
+}

@@ -1,0 +1,14 @@
+import type { Settings } from "../../settings.ts";
+import { readRoleFolder } from "../role.ts";
+
+export const folder = readRoleFolder("system");
+
+/** The machine's names and whom its upgrades report to. */
+export function variables(settings: Settings) {
+  const [shortHostname = ""] = settings.serverHostname.split(".");
+  return {
+    serverHostname: settings.serverHostname,
+    shortHostname,
+    adminEmail: settings.adminEmail,
+  };
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# Brings Debian to its newest state and installs all packages of all roles in one transaction. No daemon starts
+# before its role has configured it (policy-rc.d). The output goes to a log that is followed from here, so that a
+# lost SSH connection can't kill dpkg; a run that was cut off is finished by the next.
+# shellcheck disable=SC2086 # the package list is split on purpose
+set -eu
+
+packages="{{packages}}"
+needed_kib=1500000
+log=/var/log/mailfruit-packages.log
+policy=/usr/sbin/policy-rc.d
+mark="written by mailfruit while it installs packages"
+
+fail() {
+  echo "mailfruit: $1" >&2
+  exit 1
+}
+
+hold_services() {
+  if [ -e "$policy" ] && ! grep -q "$mark" "$policy"; then
+    fail "$policy exists and is not ours; services can't be held back while packages install. Remove it and run \`pulumi up\` again."
+  fi
+  printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
+  chmod 755 "$policy"
+}
+
+apt() {
+  DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y \
+    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o APT::Update::Error-Mode=any \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+follow() {
+  : >"$log"
+  "$@" >>"$log" 2>&1 </dev/null &
+  worker=$!
+  tail -n +1 -f --pid="$worker" "$log" || true
+  wait "$worker"
+}
+
+explain() {
+  free=$(df -k --output=avail / | tail -n 1)
+  [ "$free" -gt 100000 ] ||
+    fail "no room on the server's disk: $((free / 1024)) MiB are free on /. Make room or take a larger size, then run \`pulumi up\` again; it goes on where it stopped."
+  fail "$1 apt's own words are above and in $log on the server. Run \`pulumi up\` again when this is mended; it goes on where it stopped."
+}
+
+main() {
+  trap '' HUP PIPE
+  exec 9>/run/lock/mailfruit.lock
+  flock -n 9 || { echo "waiting: another deployment is at work on this server"; flock 9; }
+  free=$(df -k --output=avail / | tail -n 1)
+  dpkg-query -W $packages >/dev/null 2>&1 || [ "$free" -gt "$needed_kib" ] ||
+    fail "no room on the server's disk: $((free / 1024)) MiB are free on /, the packages need about $((needed_kib / 1024)). Make room or take a larger size, then run \`pulumi up\` again."
+  hold_services
+  trap 'rm -f "$policy"' EXIT
+  dpkg --configure -a --force-confdef --force-confold >/dev/null </dev/null
+  follow apt update || explain "the package lists could not be fetched from Debian's mirror."
+  follow apt full-upgrade || explain "Debian's upgrade failed."
+  follow apt --no-install-recommends install $packages || explain "the packages could not be installed."
+}
+
+main

@@ -1,0 +1,22 @@
+import { MailServer } from "./components/mail-server.ts";
+import { clientSettings, sshCommand } from "./components/outputs.ts";
+import { loadSettings } from "./settings.ts";
+
+const settings = loadSettings();
+const server = new MailServer("mail", settings);
+const { machine } = server;
+
+/** The stack's outputs; what each is for stands in docs/deploying.md. */
+export default {
+  mailDomain: settings.mailDomain,
+  serverHostname: settings.serverHostname,
+  ipv4: machine.ipv4,
+  ipv6: machine.ipv6,
+  clientSettings: clientSettings(settings),
+  ca: server.ca,
+  zoneFile: server.zoneFile,
+  sshCommand: sshCommand(machine.ssh),
+  sshHostKey: machine.ssh.hostKey,
+  sshPrivateKey: machine.ssh.privateKey,
+  testUser: server.testUser,
+};

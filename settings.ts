@@ -1,0 +1,338 @@
+import { isIP, isIPv4 } from "node:net";
+import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+
+/**
+ * The stack's configuration, parsed once and strictly. Every key stands in Pulumi.yaml with its default and its sentence.
+ * This is the only place that reads configuration; all problems are reported together, before any resource is made.
+ */
+export interface Settings {
+  mailDomain: string;
+  /** Fully qualified, below `mailDomain`. */
+  serverHostname: string;
+  adminEmail: string;
+  debug: boolean;
+  inboundTls: "required" | "opportunistic";
+  dns: "domain" | "records" | "manual";
+  machine: DropletSettings | ExistingSettings;
+}
+
+export interface DropletSettings {
+  kind: "droplet";
+  region: string;
+  size: string;
+  image: string;
+  backups: boolean;
+  /** GiB; 0 means no volume. */
+  mailVolumeSize: number;
+}
+
+export interface ExistingSettings {
+  kind: "existing";
+  /** IPv4 or IPv6. */
+  address: string;
+  /** A second, IPv6 address; null if there is none. */
+  address6: string | null;
+  sshPort: number;
+  sshUser: string;
+  /** As in known_hosts without the host: "ssh-ed25519 AAAA…". */
+  sshHostKey: string;
+  sshPrivateKey: pulumi.Output<string>;
+}
+
+/** What is wrong with a setting, and the command that mends it. */
+export interface Problem {
+  key: string;
+  message: string;
+  mend: string;
+}
+
+/** The problems of a configuration, as one error for the person at the keyboard. */
+export class SettingsError extends pulumi.RunError {
+  readonly problems: Problem[];
+
+  constructor(problems: Problem[]) {
+    const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+    const lines = problems.map(({ key, message, mend }) => `  ${key}: ${message}\n      ${mend}`);
+    super(`${count} in the stack's configuration; nothing was changed.\n${lines.join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+const hostname = z
+  .string()
+  .max(253)
+  .regex(
+    new RegExp(`^(${label}\\.)+${label}$`),
+    "must be a domain name in lower case, as example.org (names in other scripts as xn--…)",
+  );
+const email = z.email("must be a mail address, as anna@example.org");
+const flag = z
+  .enum(["true", "false"], "must be true or false")
+  .transform((value) => value === "true");
+const integer = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `must be a whole number from ${least} to ${most}`)
+    .transform(Number)
+    .refine((n) => n >= least && n <= most, `must be a whole number from ${least} to ${most}`);
+const slug = z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be a DigitalOcean slug or number");
+const orEmpty = <T extends z.ZodType>(type: T) => z.union([z.literal(""), type]);
+const oneOf = <const T extends [string, ...string[]]>(...values: T) =>
+  z.enum(values, `must be ${values.join(" or ")}`);
+const ip = z.string().refine((text) => isIP(text) !== 0, "must be an IPv4 or IPv6 address");
+const notYet = (value: "" | "false") =>
+  z.literal(value, "is for the Tor settings, which are not built yet");
+
+/** Of each setting: how its text is read, and an example that a mending command can show. */
+export const fields = {
+  mailDomain: { type: hostname, example: "example.org" },
+  serverHostname: { type: orEmpty(hostname), example: "mail.example.org" },
+  adminEmail: { type: email, example: "you@example.org" },
+  debug: { type: flag, example: "false" },
+  inboundTls: { type: oneOf("required", "opportunistic"), example: "required" },
+  dns: { type: oneOf("domain", "records", "manual"), example: "domain" },
+  machine: { type: oneOf("droplet", "existing"), example: "droplet" },
+  region: { type: slug, example: "fra1" },
+  size: { type: slug, example: "s-1vcpu-2gb" },
+  image: { type: slug, example: "debian-13-x64" },
+  backups: { type: flag, example: "false" },
+  mailVolumeSize: { type: integer(0, 16384), example: "10" },
+  address: { type: orEmpty(ip), example: "192.0.2.10" },
+  address6: {
+    type: orEmpty(z.string().refine((text) => isIP(text) === 6, "must be an IPv6 address")),
+    example: "2001:db8::10",
+  },
+  sshPort: { type: integer(1, 65535), example: "22" },
+  sshUser: {
+    type: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "must be a user name"),
+    example: "root",
+  },
+  sshHostKey: {
+    type: orEmpty(
+      z
+        .string()
+        .regex(
+          /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*( .*)?$/,
+          "must be a public key, as the machine's /etc/ssh/ssh_host_ed25519_key.pub",
+        ),
+    ),
+    example: "'ssh-ed25519 AAAA…'",
+  },
+  sshPrivateKey: {
+    type: orEmpty(
+      z
+        .string()
+        .regex(/^-----BEGIN [A-Z ]*PRIVATE KEY-----/, "must be a private key in OpenSSH's format"),
+    ),
+    example: "< ~/.ssh/id_ed25519",
+    secret: true,
+  },
+  useTor: { type: notYet("false"), example: "false" },
+  manageTor: { type: notYet("false"), example: "false" },
+  torProxyUrl: { type: notYet(""), example: "''" },
+} satisfies Record<string, { type: z.ZodType<unknown, string>; example: string; secret?: boolean }>;
+
+export type Key = keyof typeof fields;
+type Values = { [K in Key]: z.output<(typeof fields)[K]["type"]> };
+
+const project = "mailfruit";
+/** Namespaces that are other people's: the engine's and the providers'. */
+const foreignNamespaces = ["pulumi", "digitalocean", "command", "tls"];
+/** Settings that mean something with one kind of machine only, with the value that leaves them unset. */
+const dropletKeys = {
+  region: "fra1",
+  size: "s-1vcpu-2gb",
+  image: "debian-13-x64",
+  backups: "false",
+};
+const existingKeys = {
+  address: "",
+  address6: "",
+  sshHostKey: "",
+  sshPrivateKey: "",
+  sshPort: "22",
+  sshUser: "root",
+};
+
+function mendBySetting(key: Key): string {
+  const field: { example: string; secret?: boolean } = fields[key];
+  return `pulumi config set ${field.secret ? "--secret " : ""}${key} ${field.example}`;
+}
+
+const mendByRemoving = (fullKey: string) => `pulumi config rm ${fullKey}`;
+
+const isKey = (name: string): name is Key => Object.hasOwn(fields, name);
+
+/** Levenshtein distance, for suggestions: https://en.wikipedia.org/wiki/Levenshtein_distance */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, x] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, y] of [...b].entries()) {
+      const substitution = (row[j] ?? 0) + (x === y ? 0 : 1);
+      next.push(Math.min((row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function nearest(name: string, candidates: string[]): string | undefined {
+  const [best] = candidates
+    .map((candidate) => ({
+      candidate,
+      apart: distance(name.toLowerCase(), candidate.toLowerCase()),
+    }))
+    .sort((a, b) => a.apart - b.apart);
+  return best !== undefined && best.apart <= 3 ? best.candidate : undefined;
+}
+
+/** Keys that nobody reads: misspelt ones, and ones in a misspelt namespace. */
+function strangers(fullKeys: string[]): Problem[] {
+  return fullKeys.flatMap((key): Problem[] => {
+    const [namespace = "", name = ""] = key.split(":", 2);
+    if (foreignNamespaces.includes(namespace)) return [];
+    const meant = isKey(name) ? name : nearest(name, Object.keys(fields));
+    const mend =
+      meant && isKey(meant)
+        ? `${mendBySetting(meant)} && ${mendByRemoving(key)}`
+        : mendByRemoving(key);
+    const hint = meant ? `; did you mean ${project}:${meant}?` : ".";
+    if (namespace === project)
+      return isKey(name) ? [] : [{ key, message: `there is no such setting${hint}`, mend }];
+    return [{ key, message: `nothing reads the namespace ${namespace}${hint}`, mend }];
+  });
+}
+
+/** Reads each text by its type; settings of a wrong type are reported and left out. */
+function readValues(texts: Record<string, string>, defaults: Record<string, string>) {
+  const problems: Problem[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, field] of Object.entries(fields)) {
+    if (!isKey(key)) continue;
+    const text = texts[`${project}:${key}`] ?? defaults[key] ?? "";
+    const result = field.type.safeParse(text);
+    if (result.success) {
+      values[key] = result.data;
+      continue;
+    }
+    const found = "secret" in field ? "" : `, and is ${JSON.stringify(text)}`;
+    const message = text === "" ? "must be set" : innermost(result.error) + found;
+    problems.push({ key: `${project}:${key}`, message, mend: mendBySetting(key) });
+  }
+  return { values, problems };
+}
+
+/** A union's own words are "Invalid input"; those of its last branch tell what was wanted. */
+function innermost(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue?.code === "invalid_union") return issue.errors.at(-1)?.[0]?.message ?? issue.message;
+  return issue?.message ?? error.message;
+}
+
+/** Values that are right one by one and wrong together. Those that are missing here are reported already. */
+function contradictions(values: Partial<Values>, texts: Record<string, string>): Problem[] {
+  const problems: Problem[] = [];
+  const report = (key: Key, message: string, mend = mendBySetting(key)) =>
+    problems.push({ key: `${project}:${key}`, message, mend });
+
+  const { mailDomain, serverHostname, machine } = values;
+  if (mailDomain && serverHostname && !serverHostname.endsWith(`.${mailDomain}`))
+    report(
+      "serverHostname",
+      `${serverHostname} must lie below the mail domain ${mailDomain}, whose DNS this stack keeps`,
+      `pulumi config set serverHostname mail.${mailDomain}`,
+    );
+  if (machine === "existing") {
+    for (const key of ["address", "sshHostKey", "sshPrivateKey"] as const)
+      if (values[key] === "") report(key, "must be set where machine is existing");
+    if (values.address && values.address6 && !isIPv4(values.address))
+      report(
+        "address6",
+        "is for a machine whose address is IPv4; address is IPv6 already",
+        mendByRemoving("address6"),
+      );
+  }
+  const idle: Record<string, string> =
+    machine === "existing" ? dropletKeys : machine === "droplet" ? existingKeys : {};
+  for (const [key, unset] of Object.entries(idle)) {
+    const text = texts[`${project}:${key}`];
+    if (text !== undefined && text !== unset && isKey(key))
+      report(key, `means nothing where machine is ${machine}`, mendByRemoving(key));
+  }
+  return problems;
+}
+
+/** A private key that stands in the stack's file as it is. */
+function unprotected(texts: Record<string, string>, isSecret: (key: string) => boolean): Problem[] {
+  return Object.entries(fields).flatMap(([key, field]): Problem[] => {
+    const fullKey = `${project}:${key}`;
+    if (!isKey(key) || !("secret" in field) || !texts[fullKey] || isSecret(fullKey)) return [];
+    return [
+      { key: fullKey, message: "is a secret and stands in plain text", mend: mendBySetting(key) },
+    ];
+  });
+}
+
+function assemble(values: Values): Settings {
+  const { mailDomain } = values;
+  return {
+    mailDomain,
+    serverHostname: values.serverHostname || `mail.${mailDomain}`,
+    adminEmail: values.adminEmail,
+    debug: values.debug,
+    inboundTls: values.inboundTls,
+    dns: values.dns,
+    machine:
+      values.machine === "droplet"
+        ? {
+            kind: "droplet",
+            region: values.region,
+            size: values.size,
+            image: values.image,
+            backups: values.backups,
+            mailVolumeSize: values.mailVolumeSize,
+          }
+        : {
+            kind: "existing",
+            address: values.address,
+            address6: values.address6 || null,
+            sshPort: values.sshPort,
+            sshUser: values.sshUser,
+            sshHostKey: values.sshHostKey,
+            sshPrivateKey: pulumi.secret(values.sshPrivateKey),
+          },
+  };
+}
+
+/**
+ * Parses a configuration: `texts` by full key ("mailfruit:mailDomain"), as the engine gives it.
+ * Throws a SettingsError with every problem there is.
+ */
+export function parseSettings(
+  texts: Record<string, string>,
+  options: { defaults?: Record<string, string>; isSecret?: (key: string) => boolean } = {},
+): Settings {
+  const { values, problems } = readValues(texts, options.defaults ?? {});
+  problems.push(
+    ...strangers(Object.keys(texts)),
+    ...contradictions(values as Partial<Values>, texts), // each value was read by its own field's type
+    ...unprotected(texts, options.isSecret ?? (() => true)),
+  );
+  if (problems.length > 0) throw new SettingsError(problems);
+  return assemble(values as Values); // no problem: all fields are there
+}
+
+/** The running stack's settings; the engine has put in the defaults of Pulumi.yaml. */
+export function loadSettings(): Settings {
+  return parseSettings(pulumi.runtime.allConfig(), {
+    isSecret: (key) => secretKeys().includes(key),
+  });
+}
+
+/** The SDK doesn't tell which keys are secret; the engine's message to it does (its runtime/config.ts). */
+function secretKeys(): string[] {
+  return z.array(z.string()).parse(JSON.parse(process.env["PULUMI_CONFIG_SECRET_KEYS"] ?? "[]"));
+}
