@@ -334,5 +334,5 @@ export function loadSettings(): Settings {
 
 /** The SDK doesn't tell which keys are secret; the engine's message to it does (its runtime/config.ts). */
 function secretKeys(): string[] {
-  return z.array(z.string()).parse(JSON.parse(process.env["PULUMI_CONFIG_SECRET_KEYS"] ?? "[]"));
+  return z.array(z.string()).parse(JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]"));
 }
