@@ -45,5 +45,7 @@ export type { CheckFailure, PackageSchema, Problem } from "./kit/schema.ts";
 export { declaredTypeName, valueTypeName } from "./kit/schema.ts";
 export { packageSchema } from "./kit/schema-file.ts";
 export { serve } from "./kit/server.ts";
+export type { Attribute, BridgedResource, Made, Plan } from "./kit/terraform.ts";
+export { bridged, bridgeMessages } from "./kit/terraform.ts";
 export type { Properties, Value } from "./kit/values.ts";
 export { equal, hasUnknown, isObject, Unknown, unknown } from "./kit/values.ts";

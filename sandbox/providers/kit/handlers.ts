@@ -148,7 +148,8 @@ async function check(session: Session, request: pb.CheckRequest): Promise<pb.Che
     ...problems.map((problem) => session.provider.messages(problem, context.name)),
     ...(problems.length > 0 ? [] : (result.failures ?? [])),
   ];
-  return checkResponse(markPropertiesLike(result.inputs, wire), failures);
+  const marked = markPropertiesLike(result.inputs, wire);
+  return checkResponse(markSecret(marked, resource.secretOutputs ?? []), failures);
 }
 
 function withoutNulls(properties: WireProperties): WireProperties {

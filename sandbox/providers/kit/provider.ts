@@ -22,6 +22,7 @@ export interface Provider {
 export type CheckMessages = (problem: Problem, name: string) => CheckFailure;
 
 export interface Resource {
+  /** Outputs, and inputs of the same name, that are secret whatever the program says. */
   secretOutputs?: readonly string[];
   /** Runs before the schema is checked: defaults, autonaming, normal forms, rules of its own. */
   check?(request: CheckRequest): CheckResult | Promise<CheckResult>;

@@ -33,7 +33,8 @@ export interface CheckFailure {
 
 /** What is wrong with one property, for `CheckMessages` to put into words. */
 export type Problem =
-  | { kind: "unknown" | "missing"; path: string; type?: undefined; value?: undefined }
+  | { kind: "unknown"; path: string }
+  | { kind: "missing"; path: string }
   | { kind: "type"; path: string; type: Type; value: Value };
 
 /** Compares a bag of properties with its declaration; `[]` if it fits. Unknowns fit everything. */
