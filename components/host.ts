@@ -14,6 +14,8 @@ export interface HostArgs {
   identity: pulumi.Input<string>;
   /** The machine, where it is ours: what goes with it needs no clean-up on it. */
   machine: pulumi.Resource | null;
+  /** What must be there before the first connection: a firewall, a volume. */
+  after: pulumi.Resource[];
   /** Debian packages of all roles. */
   packages: string[];
 }
@@ -56,6 +58,7 @@ export class Host extends pulumi.ComponentResource {
     const ready = this.command("ready", {
       run: "/bin/sh -s",
       stdin: readTemplate("apply/ready.sh").text,
+      dependsOn: args.after,
     });
     const packages = this.command("packages", {
       run: "/bin/sh -s",

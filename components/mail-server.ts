@@ -58,8 +58,8 @@ export class MailServer extends pulumi.ComponentResource {
     const packages = [...new Set(folders.flatMap((folder) => folder.manifest.packages))].sort();
     return new Host(
       `${name}-host`,
-      { ...ssh, identity, machine: resource, packages },
-      { parent: this, dependsOn: ready },
+      { ...ssh, identity, machine: resource, after: ready, packages },
+      { parent: this },
     );
   }
 

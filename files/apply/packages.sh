@@ -38,6 +38,25 @@ follow() {
   wait "$worker"
 }
 
+busy() {
+  case $(systemctl is-active "$1") in active | activating) return 0 ;; *) return 1 ;; esac
+}
+
+# DPkg::Lock::Timeout doesn't wait for the lock of the package lists, which Debian's own timer takes after a boot.
+await_daily_upgrade() {
+  for service in apt-daily.service apt-daily-upgrade.service; do
+    busy "$service" || continue
+    echo "waiting: Debian's own $service is at work"
+    tries=900
+    while busy "$service" && [ "$tries" -gt 0 ]; do
+      sleep 1
+      tries=$((tries - 1))
+    done
+    [ "$tries" -gt 0 ] ||
+      fail "$service has been running for 15 minutes. Look at \`journalctl -u $service\` on the server, then run \`pulumi up\` again."
+  done
+}
+
 explain() {
   free=$(df -k --output=avail / | tail -n 1)
   [ "$free" -gt 100000 ] ||
@@ -54,6 +73,7 @@ main() {
     fail "no room on the server's disk: $((free / 1024)) MiB are free on /, the packages need about $((needed_kib / 1024)). Make room or take a larger size, then run \`pulumi up\` again."
   hold_services
   trap 'rm -f "$policy"' EXIT
+  await_daily_upgrade
   dpkg --configure -a --force-confdef --force-confold >/dev/null </dev/null
   follow apt update || explain "the package lists could not be fetched from Debian's mirror."
   follow apt full-upgrade || explain "Debian's upgrade failed."
