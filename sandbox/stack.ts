@@ -1,4 +1,6 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
@@ -59,6 +61,8 @@ export class Stack {
   /**
    * Selects the stack, made first if need be. With `config` or `configFrom` its configuration is made anew
    * from those (its encryption salt stays; secrets have to be set again), without them it stays as it is.
+   *
+   * @param name As in Pulumi.NAME.yaml.
    */
   static async open(name: string, options: OpenOptions = {}): Promise<Stack> {
     const stack = new Stack(name, await engine());
@@ -108,6 +112,13 @@ export class Stack {
     return this.#pulumi(["cancel", "--yes"], options);
   }
 
+  /** Like {@link cancel}, where those that hold the lock ran on this machine and are gone. */
+  async clearStaleLock(): Promise<void> {
+    const locks = await this.#locks();
+    const stale = (lock: Lock) => lock.hostname === hostname() && !isPulumi(lock.pid);
+    if (locks.length > 0 && locks.every(stale)) await this.cancel();
+  }
+
   /** The outputs; secret ones are "[secret]" unless `secrets`. */
   async outputs(options: { secrets?: boolean } = {}): Promise<Record<string, unknown>> {
     const args = ["stack", "output", "--json", ...(options.secrets ? ["--show-secrets"] : [])];
@@ -132,6 +143,17 @@ export class Stack {
   /** Any other pulumi command of this stack. */
   command(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
     return this.#pulumi(args, options);
+  }
+
+  async #locks(): Promise<Lock[]> {
+    const project = await projectName();
+    const dir = join(paths.stacks, ".pulumi", "locks", "organization", project, this.name);
+    const files = ((await ifExists(readdir(dir))) ?? []).filter((file) => file.endsWith(".json"));
+    return Promise.all(
+      files.map(async (file) =>
+        lockFile.parse(JSON.parse(await readFile(join(dir, file), "utf8"))),
+      ),
+    );
   }
 
   /** Makes the stack in the backend; returns the salt of its secrets. */
@@ -183,6 +205,30 @@ export class Stack {
 /** Where the sandbox keeps a stack's configuration. */
 export function stackConfigFile(name: string): string {
   return join(paths.stacks, `Pulumi.${name}.yaml`);
+}
+
+/** Whether the sandbox has such a stack. */
+export async function hasStack(name: string): Promise<boolean> {
+  return (await ifExists(stat(stackConfigFile(name)))) !== undefined;
+}
+
+/** The sandbox's stacks. */
+export async function stackNames(): Promise<string[]> {
+  const files = (await ifExists(readdir(paths.stacks))) ?? [];
+  return files.flatMap((file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.[1] ?? []).sort();
+}
+
+/** As the file backend writes it. */
+const lockFile = z.object({ pid: z.number(), hostname: z.string() });
+type Lock = z.infer<typeof lockFile>;
+
+/** A process with the number of one that is gone may run by now, but hardly another pulumi. */
+function isPulumi(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "pulumi";
+  } catch {
+    return false;
+  }
 }
 
 const stackFile = z.looseObject({ encryptionsalt: z.string().optional() });

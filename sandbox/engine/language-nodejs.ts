@@ -1,6 +1,6 @@
 // Stands in for Pulumi's language host for Node where the official one can't be had: the engine starts it,
 // reads the port of its gRPC service from its first line, and has it run the program.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -14,6 +14,8 @@ import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import { z } from "zod";
 
 type Handler<Request, Response> = (request: Request) => Response | Promise<Response>;
+
+const running = new Set<ChildProcess>();
 
 /** The program has told the user what is wrong itself. */
 const exitAfterReport = 32;
@@ -86,8 +88,12 @@ function runNode(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<n
       env,
       stdio: ["ignore", "inherit", "inherit"],
     });
+    running.add(child);
     child.on("error", reject);
-    child.on("exit", (code, signal) => resolve(code ?? signal ?? 1));
+    child.on("exit", (code, signal) => {
+      running.delete(child);
+      resolve(code ?? signal ?? 1);
+    });
   });
 }
 
@@ -176,6 +182,16 @@ function handlers(engineAddress: string) {
   };
 }
 
+/** An engine that was killed ends nobody: without it nothing here has a purpose. */
+function endWithEngine(): void {
+  const engine = process.ppid;
+  setInterval(() => {
+    if (process.ppid === engine) return;
+    for (const child of running) child.kill();
+    process.exit(1);
+  }, 1000).unref();
+}
+
 function main(): void {
   const engineAddress = process.argv.slice(2).find((argument) => !argument.startsWith("-"));
   if (!engineAddress) {
@@ -187,6 +203,7 @@ function main(): void {
   server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
     if (error) throw error;
     process.stdout.write(`${port}\n`);
+    endWithEngine();
   });
 }
 
