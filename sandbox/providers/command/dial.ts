@@ -66,6 +66,7 @@ function openSocket({ host, port, perDialTimeout }: Server): Promise<Socket> {
     const socket = connect({
       host,
       port: whole,
+      noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveMilliseconds,
     });

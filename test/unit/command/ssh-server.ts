@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import ssh2, { type ServerChannel, type Connection as SshConnection } from "ssh2";
 
 /** What a test's "remote command" sees, and how it answers. */
@@ -14,7 +14,7 @@ export interface SshServerOptions {
   /** Private host keys (OpenSSH); the first `ssh-ed25519` one is `hostKey` of the server. */
   hostKeys: string[];
   /** The authorized public key; with none, any key is taken. */
-  authorizedKey?: string;
+  authorizedKey?: string | undefined;
   /** The password taken; with none, passwords are refused. */
   password?: string;
   /** Names of variables that are taken, as sshd's AcceptEnv. */
@@ -32,11 +32,12 @@ export class SshServer {
   readonly open = new Set<SshConnection>();
   port = 0;
   readonly options: SshServerOptions;
-  #server: ssh2.Server;
+  #server: Server;
 
   constructor(options: SshServerOptions) {
     this.options = options;
-    this.#server = new ssh2.Server({ hostKeys: options.hostKeys }, (client) => this.#serve(client));
+    const ssh = new ssh2.Server({ hostKeys: options.hostKeys }, (client) => this.#serve(client));
+    this.#server = createServer({ noDelay: true }, (socket) => ssh.injectSocket(socket));
   }
 
   async listen(port = 0): Promise<void> {
