@@ -46,6 +46,6 @@ export { declaredTypeName, valueTypeName } from "./kit/schema.ts";
 export { packageSchema } from "./kit/schema-file.ts";
 export { serve } from "./kit/server.ts";
 export type { Attribute, BridgedResource, Made, Plan } from "./kit/terraform.ts";
-export { bridged, bridgeMessages } from "./kit/terraform.ts";
+export { bridged, bridgeMessages, inputsAsState } from "./kit/terraform.ts";
 export type { Properties, Value } from "./kit/values.ts";
 export { equal, hasUnknown, isObject, Unknown, unknown } from "./kit/values.ts";

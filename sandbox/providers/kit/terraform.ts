@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Changes } from "./diff.ts";
-import { changesOf, merge } from "./diff.ts";
+import { changesOf, merge, rootOf } from "./diff.ts";
 import type {
   CheckMessages,
   CheckRequest,
@@ -28,6 +28,8 @@ export interface Attribute {
   default?: boolean | number | string;
   /** Order means nothing. */
   set?: true;
+  /** Used once and never kept: the state has nothing of it. */
+  writeOnly?: true;
   /** The form in which the state has the input's value (a hash, lower case). */
   stateForm?: (input: string) => string;
   /** Two values that differ in writing only. */
@@ -52,6 +54,8 @@ export interface BridgedResource {
    */
   plan?: (state: Properties | null, inputs: Properties) => Plan | undefined;
   create(request: Request & { inputs: Properties }): Promise<Made>;
+  /** Waits until what was created is ready, and returns its outputs: failing, it leaves it there. */
+  settle?(request: Request & { inputs: Properties; id: string }): Promise<Properties>;
   /** Returns what is there, as outputs; `null` if it is gone. */
   read(request: Request & { id: string; state: Properties }): Promise<Properties | null>;
   /** Makes of an id given to `pulumi import` the real id and the state that `read` starts from. */
@@ -91,7 +95,8 @@ export function bridged(spec: BridgedResource): Resource {
       planned(spec, oldState, withoutIgnored(inputs, oldState, ignoreChanges)),
     create: async (request) => {
       spec.plan?.(null, request.inputs);
-      return await spec.create(request);
+      const made = await spec.create(request);
+      return { id: made.id, outputs: await settled(spec, request, made) };
     },
     read: async (request) => {
       const start =
@@ -112,6 +117,22 @@ export function bridged(spec: BridgedResource): Resource {
   return { ...resource, update: (request) => updateOrKeep(spec, update, request) };
 }
 
+async function settled(
+  spec: BridgedResource,
+  request: Request & { inputs: Properties },
+  { id, outputs }: Made,
+): Promise<Properties> {
+  if (spec.settle === undefined) return outputs;
+  try {
+    return await spec.settle({ ...request, id });
+  } catch (error) {
+    throw new PartialFailure(id, outputs, [`creating ${request.urn}: ${reasonOf(error)}`]);
+  }
+}
+
+const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
 async function updateOrKeep(
   spec: BridgedResource,
   update: NonNullable<BridgedResource["update"]>,
@@ -119,10 +140,7 @@ async function updateOrKeep(
 ): Promise<Properties> {
   const news = withoutIgnored(request.news, request.oldState, request.ignoreChanges);
   const changes = changesBetween(spec, request.oldState, news);
-  const changed = (name: string) =>
-    [...changes.keys()].some(
-      (path) => path === name || (/^[.[]/.test(path.slice(name.length)) && path.startsWith(name)),
-    );
+  const changed = (name: string) => [...changes.keys()].some((path) => rootOf(path) === name);
   try {
     return await update({ ...request, news, changed });
   } catch (error) {
@@ -139,8 +157,7 @@ async function failedUpdate(
   const state = request.oldState;
   const there = await spec.read({ ...request, state }).catch(() => null);
   if (there === null) throw error;
-  const reason = `updating ${request.urn}: ${error instanceof Error ? error.message : error}`;
-  throw new PartialFailure(request.id, there, [reason]);
+  throw new PartialFailure(request.id, there, [`updating ${request.urn}: ${reasonOf(error)}`]);
 }
 
 function withoutIgnored(
@@ -267,7 +284,7 @@ function attributeChanges(
   const given = inputs[name];
   if (attribute.computed && (given === undefined || given === null)) return new Map();
   const now = inStateForm(attribute, given);
-  if (isSame(attribute, old, now, inputs)) return new Map();
+  if (attribute.writeOnly || isSame(attribute, old, now, inputs)) return new Map();
   if (Array.isArray(old) && Array.isArray(now) && attribute.set) {
     return setChanges(name, old, now, replace);
   }
@@ -320,12 +337,25 @@ function plannedOutput(
 ): Value {
   const attribute = spec.attributes[name];
   const given = inputs[name] ?? null;
+  if (attribute?.writeOnly) return null;
   if (attribute !== undefined && (given !== null || !attribute.computed)) {
     const old = state?.[name] ?? null;
     const form = inStateForm(attribute, given);
     return state !== null && isSame(attribute, old, form, inputs) ? old : form;
   }
+  if (attribute === undefined) return state?.[name] ?? unknown;
   return state === null ? unknown : (state[name] ?? null);
+}
+
+/** What the program gave, in the form of the state, with defaults; without what was not given. */
+export function inputsAsState(
+  attributes: BridgedResource["attributes"],
+  inputs: Properties,
+): Properties {
+  const entries = Object.entries(attributes)
+    .filter(([, attribute]) => !attribute.writeOnly)
+    .map(([name, attribute]): [string, Value] => [name, inStateForm(attribute, inputs[name])]);
+  return Object.fromEntries(entries.filter(([, value]) => value !== null));
 }
 
 /** Old inputs, brought up to date with what was found; what only differs in writing stays. */

@@ -20,7 +20,9 @@ export function tagged(tag: number, ...contents: Bytes[]): Buffer {
 }
 
 export const sequence = (...contents: Bytes[]): Buffer => tagged(0x30, ...contents);
-export const set = (...contents: Bytes[]): Buffer => tagged(0x31, ...contents);
+/** SET OF: DER wants its elements sorted. */
+export const set = (...contents: Bytes[]): Buffer =>
+  tagged(0x31, ...contents.toSorted((one, other) => Buffer.compare(one, other)));
 export const octetString = (content: Bytes): Buffer => tagged(0x04, content);
 export const bitString = (content: Bytes, unusedBits = 0): Buffer =>
   tagged(0x03, Buffer.from([unusedBits]), content);

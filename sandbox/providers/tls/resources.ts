@@ -1,4 +1,5 @@
 import type { Attribute, BridgedResource, Properties, Value } from "../kit.ts";
+import { inputsAsState } from "../kit.ts";
 import { extendedKeyUsages, keyUsages } from "./usages.ts";
 
 /** Loaded when something is made: a run without changes does without. */
@@ -7,8 +8,8 @@ const certificates = () => import("./certificates.ts");
 
 const fixed: Attribute = { forceNew: true };
 const flag: Attribute = { forceNew: true, default: false };
-/** Write-only: used once, never kept. Its version says when it has changed. */
-const writeOnly: Attribute = { same: () => true };
+/** Its version says when it has changed. */
+const writeOnly: Attribute = { writeOnly: true };
 
 const oneOf =
   (names: readonly string[]) =>
@@ -66,14 +67,6 @@ function stored(
   };
 }
 
-/** What the program gave, with defaults, without what is write-only. */
-function kept(attributes: BridgedResource["attributes"], inputs: Properties): Properties {
-  const entries = Object.entries(attributes)
-    .filter(([, attribute]) => attribute !== writeOnly)
-    .map(([name, attribute]): [string, Value] => [name, inputs[name] ?? attribute.default ?? null]);
-  return Object.fromEntries(entries.filter(([, value]) => value !== null));
-}
-
 export const privateKey: BridgedResource = stored(
   {
     algorithm: { forceNew: true, validate: oneOf(["RSA", "ECDSA", "ED25519"]) },
@@ -104,7 +97,7 @@ export const certRequest: BridgedResource = stored(holder, ["certRequestPem", "k
   plan: needsOneOf("privateKeyPem", "privateKeyPemWo"),
   create: async ({ inputs }) => {
     const { id, outputs } = (await certificates()).makeCertRequest(inputs);
-    return { id, outputs: { ...kept(holder, inputs), ...outputs } };
+    return { id, outputs: { ...inputsAsState(holder, inputs), ...outputs } };
   },
 });
 
@@ -121,9 +114,9 @@ export const selfSignedCert: BridgedResource = stored(
     read: readCertificate,
     create: async ({ inputs }) => {
       const { id, outputs } = (await certificates()).makeSelfSignedCert(inputs);
-      return { id, outputs: { ...kept(selfSigned, inputs), ...outputs } };
+      return { id, outputs: { ...inputsAsState(selfSigned, inputs), ...outputs } };
     },
-    update: async ({ oldState, news }) => ({ ...oldState, ...kept(selfSigned, news) }),
+    update: async ({ oldState, news }) => ({ ...oldState, ...inputsAsState(selfSigned, news) }),
   },
 );
 
@@ -146,9 +139,9 @@ export const locallySignedCert: BridgedResource = stored(
     create: async ({ inputs, log }) => {
       const { id, outputs, warning } = (await certificates()).makeLocallySignedCert(inputs);
       if (warning !== undefined) log("warning", warning);
-      return { id, outputs: { ...kept(locallySigned, inputs), ...outputs } };
+      return { id, outputs: { ...inputsAsState(locallySigned, inputs), ...outputs } };
     },
-    update: async ({ oldState, news }) => ({ ...oldState, ...kept(locallySigned, news) }),
+    update: async ({ oldState, news }) => ({ ...oldState, ...inputsAsState(locallySigned, news) }),
   },
 );
 
