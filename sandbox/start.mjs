@@ -2,7 +2,7 @@
 // what package-lock.json pins, then hands over to sandbox/main.ts on the pinned Node.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,10 +30,10 @@ function npmCi() {
   mkdirSync(dirname(lock), { recursive: true });
   const busy = 75;
   const options = { cwd: root, stdio: /** @type {const} */ ("inherit") };
-  const [command, ...args] =
-    process.platform === "linux"
-      ? ["flock", "--nonblock", "--conflict-exit-code", `${busy}`, lock, "npm", "ci"]
-      : ["npm", "ci"];
+  // The stamp is part of it: who waited for the lock finds it and has nothing to do.
+  const work = ["sh", "-c", 'npm ci && printf %s "$1" >"$2"', "sh", lockHash(), stamp];
+  const flock = ["flock", "--nonblock", "--conflict-exit-code", `${busy}`, lock];
+  const [command, ...args] = process.platform === "linux" ? [...flock, ...work] : work;
   const result = spawnSync(command, args, options);
   if (result.status === busy && process.platform === "linux") {
     console.error("Waiting for another npm ci in this checkout.");
@@ -44,7 +44,6 @@ function npmCi() {
   if (result.signal) process.exit(128 + constants.signals[result.signal]);
   if (result.status !== 0)
     fail("npm ci failed (its own words stand above); mend that and run this again.");
-  writeFileSync(stamp, lockHash());
 }
 
 function install() {
