@@ -55,7 +55,9 @@ export class Actions {
       this.#log(`${action.type} of ${action.subject} failed: ${action.failure}`);
     }
     action.completedAt = new Date().toISOString();
-    await this.#store.save();
+    await this.#store
+      .save()
+      .catch((error: unknown) => this.#log(`the state can't be saved: ${reason(error)}`));
   }
 
   #forgetOld(): void {

@@ -86,7 +86,7 @@ export class Cloud {
   async #applyFirewalls(): Promise<void> {
     const before = this.state.firewalls.map((firewall) => ({ firewall, seen: firewall.pending }));
     const failed = new Set<number>();
-    for (const droplet of this.state.droplets.filter((one) => one.status !== "new")) {
+    for (const droplet of this.state.droplets.filter((one) => one.made)) {
       await this.#applyTo(droplet).catch((error: unknown) => {
         failed.add(droplet.id);
         this.log(`the firewall of droplet ${droplet.id} can't be set: ${reason(error)}`);

@@ -121,6 +121,7 @@ async function createDroplets(
       vpcUuid: plan.vpcUuid,
       status: "new",
       locked: false,
+      made: false,
       createdAt: new Date().toISOString(),
       addresses,
       failure: null,
@@ -148,6 +149,7 @@ async function bootNew(cloud: Cloud, droplet: Droplet, volumes: Volume[]): Promi
   try {
     await publishReverse(cloud);
     await cloud.hypervisor.createGuest(guestSpec(droplet));
+    droplet.made = true;
     for (const volume of volumes) {
       await cloud.hypervisor.attachVolume(volume.id, droplet.id);
       volume.dropletId = droplet.id;

@@ -28,6 +28,8 @@ export const dropletSchema = z.object({
   vpcUuid: text,
   status: z.enum(["new", "active", "off"]),
   locked: z.boolean(),
+  /** Whether its guest was made: a failed creation leaves a droplet without one. */
+  made: z.boolean(),
   createdAt: text,
   addresses: z.object({ ipv4: text, ipv4Private: text, ipv6: text }),
   /** Why the last thing done to the guest failed; for `status`, never in the API. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
+import { ifExists, writeFileAtomic } from "../../files.ts";
 import { Coalescer } from "./coalescer.ts";
 import { type State, stateSchema } from "./state.ts";
 
@@ -10,13 +10,13 @@ import { type State, stateSchema } from "./state.ts";
  */
 export class Store {
   readonly state: State;
-  readonly #file: string;
   readonly #writer: Coalescer;
 
   private constructor(file: string, state: State) {
-    this.#file = file;
     this.state = state;
-    this.#writer = new Coalescer(() => this.#write());
+    this.#writer = new Coalescer(() =>
+      writeFileAtomic(file, JSON.stringify(state, null, 1), 0o600),
+    );
   }
 
   /** Reads `file`, or begins an empty account where there is none; an unreadable file is an error. */
@@ -34,30 +34,11 @@ export class Store {
   save(): Promise<void> {
     return this.#writer.run();
   }
-
-  async #write(): Promise<void> {
-    await mkdir(dirname(this.#file), { recursive: true });
-    const temporary = `${this.#file}.new`;
-    const handle = await open(temporary, "w", 0o600);
-    try {
-      await handle.chmod(0o600);
-      await handle.writeFile(JSON.stringify(this.state, null, 1));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, this.#file);
-  }
 }
 
 async function read(file: string): Promise<State | null> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-    throw error;
-  }
+  const text = await ifExists(readFile(file, "utf8"));
+  if (text === undefined) return null;
   try {
     return stateSchema.parse(JSON.parse(text));
   } catch (cause) {
