@@ -1,0 +1,115 @@
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls, type SecureVersion, type TLSSocket } from "node:tls";
+
+export interface DialogueOptions {
+  host: string;
+  port: number;
+  /** The name that the certificate has to bear. */
+  servername: string;
+  /** PEM */
+  ca: string;
+  /** TLS from the start, as on 465 and 993. */
+  wrapped?: boolean;
+  tlsVersion?: SecureVersion;
+}
+
+/** A conversation with a line-based server, line by line: what a scanner or a rude client would type. */
+export class Dialogue {
+  #socket: Socket | TLSSocket;
+  #buffer = "";
+  #ended = false;
+  #wake: () => void = () => {};
+  readonly #options: DialogueOptions;
+
+  private constructor(socket: Socket | TLSSocket, options: DialogueOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#listen();
+  }
+
+  static async open(options: DialogueOptions): Promise<Dialogue> {
+    const { host, port } = options;
+    const tcp = connectTcp({ host, port, timeout: 20_000 });
+    await once(tcp, "connect");
+    return new Dialogue(options.wrapped ? await secure(tcp, options) : tcp, options);
+  }
+
+  /** Goes over to TLS on the connection as it stands. */
+  async startTls(): Promise<void> {
+    this.#socket.removeAllListeners();
+    this.#socket = await secure(this.#socket, this.#options);
+    this.#listen();
+  }
+
+  /** The protocol in use, such as "TLSv1.3"; null in the clear. */
+  get tls(): string | null {
+    return "getProtocol" in this.#socket ? this.#socket.getProtocol() : null;
+  }
+
+  /** Sends a line, if any, and returns SMTP's whole reply, its lines joined. */
+  async smtp(line?: string): Promise<string> {
+    if (line !== undefined) this.#socket.write(`${line}\r\n`);
+    return this.#until(/^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/);
+  }
+
+  /** Sends a tagged IMAP command and returns all up to its tagged answer. */
+  async imap(tag: string, line: string): Promise<string> {
+    this.#socket.write(`${tag} ${line}\r\n`);
+    return this.#until(new RegExp(`^[\\s\\S]*?^${tag} .*\\r\\n`, "m"));
+  }
+
+  /** All up to and including the first match. */
+  line(): Promise<string> {
+    return this.#until(/^.*\r\n/);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #listen(): void {
+    this.#socket.on("data", (data) => {
+      this.#buffer += data.toString("latin1");
+      this.#wake();
+    });
+    for (const event of ["end", "close", "error", "timeout"])
+      this.#socket.on(event, () => {
+        this.#ended = true;
+        this.#wake();
+      });
+  }
+
+  async #until(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const match = pattern.exec(this.#buffer);
+      if (match) {
+        this.#buffer = this.#buffer.slice(match.index + match[0].length);
+        return match[0].trimEnd();
+      }
+      if (this.#ended) throw new Error(`the server hung up after: ${JSON.stringify(this.#buffer)}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+function once(socket: Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once(event, () => resolve());
+    socket.once("error", reject);
+    socket.once("timeout", () => reject(new Error("no answer within 20 s")));
+  });
+}
+
+async function secure(socket: Socket, options: DialogueOptions): Promise<TLSSocket> {
+  const { servername, ca, tlsVersion: version } = options;
+  const tls = connectTls({
+    socket,
+    servername,
+    ca,
+    ...(version && { minVersion: version, maxVersion: version }),
+  });
+  await once(tls, "secureConnect");
+  return tls;
+}
