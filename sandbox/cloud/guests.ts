@@ -1,0 +1,197 @@
+import { spawn } from "node:child_process";
+import { mkdir, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { ifExists, writeFileAtomic } from "../files.ts";
+import { lastLines } from "../process.ts";
+import { killCgroup, makeCgroup } from "./cgroups.ts";
+import { waitUntil } from "./command.ts";
+import { type Device, diskFolder, linkDevices } from "./devices.ts";
+import { mountDisk, unmountDisk } from "./disk.ts";
+import {
+  guestNamespace,
+  makeGuestLink,
+  namespaceFile,
+  type Plan,
+  removeGuestLink,
+} from "./network.ts";
+import { childrenOf, isAlive, processIdentity, signal } from "./processes.ts";
+import type { GuestRecord } from "./state.ts";
+
+/** The guest's kernel-side names, all derived from the sandbox's plan. */
+const cgroupOf = (plan: Plan, id: number) => `${plan.namespace}/${id}`;
+
+export const consoleLog = (dir: string) => join(dir, "console.log");
+
+/** Makes the disk, the link and the console, and boots; resolves when the guest runs, or throws with its last words. */
+export async function boot(
+  plan: Plan,
+  dir: string,
+  guest: GuestRecord,
+  devices: Device[],
+): Promise<void> {
+  await prepareDisk(plan, dir, guest);
+  await makeGuestLink(plan, guest.id, guest);
+  await linkDevices(dir, devices);
+  await writeBootCommand(plan, dir, guest, devices);
+  await rm(join(dir, "ended"), { force: true });
+  await supervise(dir, await makeCgroup(cgroupOf(plan, guest.id), guest.memoryMiB));
+  if (guest.seed) await untilBooted(dir, guest);
+}
+
+/** The command line of the next boot; it holds for reboots inside the guest too. */
+export async function writeBootCommand(
+  plan: Plan,
+  dir: string,
+  guest: GuestRecord,
+  devices: Device[],
+): Promise<void> {
+  const nspawn = [
+    ...["env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "systemd-nspawn", "--quiet", "--boot"],
+    ...["--register=no", "--keep-unit", "--console=read-only", "--link-journal=no"],
+    ...["--resolv-conf=off", "--timezone=off"],
+    `--directory=${join(dir, "root")}`,
+    `--machine=${guestNamespace(plan, guest.id)}`,
+    `--hostname=${guest.name}`,
+    `--network-namespace-path=${namespaceFile(guestNamespace(plan, guest.id))}`,
+    `--bind=${escapeBind(diskFolder(dir))}:/dev/disk`,
+    ...devices.map((device) => `--bind=${device.host}:/dev/${device.name}`),
+  ];
+  await writeFileAtomic(join(dir, "boot"), nspawn.map((item) => `${item}\0`).join(""), 0o600);
+}
+
+/** Process id of the guest's first process; undefined while it is off. */
+export async function initOf(dir: string): Promise<number | undefined> {
+  const supervisor = await readIdentity(dir);
+  if (!supervisor) return undefined;
+  const nspawn = childrenOf(supervisor.pid)[0];
+  return nspawn === undefined ? undefined : childrenOf(nspawn)[0];
+}
+
+/** Whether it is on, also while it reboots. */
+export async function isOn(dir: string): Promise<boolean> {
+  return (await readIdentity(dir)) !== undefined;
+}
+
+/** Whether its own `poweroff` was what ended it. */
+export async function poweredItselfOff(dir: string): Promise<boolean> {
+  return (await ifExists(readFile(join(dir, "ended"), "utf8")))?.trim() === "0";
+}
+
+/** Of one that somebody else ended: it is to be on again. */
+export async function forgetEnd(dir: string): Promise<void> {
+  await rm(join(dir, "ended"), { force: true });
+}
+
+/** Whether something in the guest listens on a TCP port, at a certain IPv4 address if one is given. */
+export async function listens(dir: string, port: number, address?: string): Promise<boolean> {
+  const init = await initOf(dir);
+  const wanted = `${address ? kernelAddress(address) : ""}:${hexadecimal(port, 4)}`;
+  for (const table of ["tcp", "tcp6"]) {
+    // A process's own view of the network, which for the guest's first one is the guest's.
+    const text = await readFile(`/proc/${init}/net/${table}`, "utf8").catch(() => "");
+    const sockets = text.split("\n").map((line) => line.trim().split(/\s+/));
+    if (sockets.some(([, at, , state]) => state === listening && at?.endsWith(wanted))) return true;
+  }
+  return false;
+}
+
+/** The state in /proc/net/tcp. */
+const listening = "0A";
+
+const hexadecimal = (value: number, digits: number) =>
+  value.toString(16).toUpperCase().padStart(digits, "0");
+
+/** As /proc/net/tcp writes it on the machines that Debian's amd64 and arm64 run on: backwards. */
+function kernelAddress(ipv4: string): string {
+  const bytes = ipv4.split(".").map((byte) => hexadecimal(Number(byte), 2));
+  return bytes.reverse().join("");
+}
+
+/** As by ACPI: the guest's init powers off; after 30 s the plug is pulled. */
+export async function shutDown(plan: Plan, dir: string, id: number): Promise<void> {
+  const supervisor = await readIdentity(dir);
+  if (supervisor) {
+    const nspawn = childrenOf(supervisor.pid)[0];
+    if (nspawn !== undefined) signal(nspawn, "SIGTERM"); // which asks the guest's init to power off
+    await waitUntil(() => !isAlive(supervisor), 30);
+  }
+  await pullPlug(plan, dir, id);
+}
+
+/** Ends it at once, with whatever belongs to it. Of the guest, only its disk is left. */
+export async function pullPlug(plan: Plan, dir: string, id: number): Promise<void> {
+  await killCgroup(cgroupOf(plan, id));
+  await rm(join(dir, "supervisor.json"), { force: true });
+  await removeGuestLink(plan, id);
+  await unmountDisk(dir);
+}
+
+/** Mounts the disk. A fresh one gets what the first boot reads; later the files are the guest's own. */
+export async function prepareDisk(plan: Plan, dir: string, guest: GuestRecord): Promise<string> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const root = await mountDisk(dir, guest.image);
+  const prepared = join(dir, "prepared");
+  if ((await ifExists(stat(prepared))) !== undefined) return root;
+  await writeFile(join(root, "etc/resolv.conf"), `nameserver ${plan.resolver.ipv4}\n`);
+  if (guest.seed) await writeSeed(root, guest.id, guest.name, guest.seed);
+  await writeFile(prepared, "");
+  return root;
+}
+
+/** cloud-init's NoCloud source: a folder on the disk. */
+async function writeSeed(
+  root: string,
+  id: number,
+  name: string,
+  seed: { userData: string; sshKeys: string[] },
+): Promise<void> {
+  const folder = join(root, "var/lib/cloud/seed/nocloud");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const metaData = stringify({
+    "instance-id": String(id),
+    "local-hostname": name,
+    "public-keys": seed.sshKeys,
+  });
+  await writeFile(join(folder, "meta-data"), metaData, { mode: 0o600 });
+  await writeFile(join(folder, "user-data"), seed.userData || "#cloud-config\n", { mode: 0o600 });
+}
+
+/** The supervisor says itself who it is before it boots the guest, so that no guest runs unknown to us. */
+async function supervise(dir: string, cgroups: string[]): Promise<void> {
+  const log = await open(consoleLog(dir), "a", 0o600);
+  const script = join(import.meta.dirname, "supervise.sh");
+  const child = spawn("bash", [script, dir, ...cgroups], {
+    cwd: "/",
+    detached: true,
+    stdio: ["ignore", log.fd, log.fd],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("spawn", resolve);
+  });
+  child.unref();
+  await log.close();
+  const known = async () => child.exitCode !== null || (await readIdentity(dir)) !== undefined;
+  await waitUntil(known, 10, 5);
+}
+
+/** Droplets count as booted when sshd listens; one that has none there, when it has stood for 20 s. */
+async function untilBooted(dir: string, guest: GuestRecord): Promise<void> {
+  await waitUntil(async () => !(await isOn(dir)) || (await listens(dir, 22)), 20);
+  if ((await isOn(dir)) || (await poweredItselfOff(dir))) return;
+  const words = lastLines((await ifExists(readFile(consoleLog(dir), "utf8"))) ?? "");
+  throw new Error(
+    `Guest ${guest.name} doesn't boot. Its console (${consoleLog(dir)}) ends:\n${words}`,
+  );
+}
+
+async function readIdentity(dir: string) {
+  const text = await ifExists(readFile(join(dir, "supervisor.json"), "utf8"));
+  if (text === undefined) return undefined;
+  const identity = processIdentity.parse(JSON.parse(text));
+  return isAlive(identity) ? identity : undefined;
+}
+
+/** A colon separates source and target. */
+const escapeBind = (path: string) => path.replace(/[\\:]/g, "\\$&");
