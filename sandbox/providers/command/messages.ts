@@ -4,10 +4,13 @@ import type { CheckFailure, Problem } from "../kit.ts";
 const structs: Record<string, string> = { connection: "Connection", proxy: "ProxyConnection" };
 const integers = new Set(["dialErrorLimit", "perDialTimeout"]);
 
-/** Puts a refused property into the real plugin's words. */
+/**
+ * Puts a refused property into the real plugin's words. Unlike that, it leaves the property out:
+ * for a named one the engine prints the value, with the private key of a connection in it.
+ */
 export function messageOf(problem: Problem): CheckFailure {
-  const { field, reason } = describe(problem, problem.path.split("."), "CommandInputs");
-  return { property: field, reason };
+  const { reason } = describe(problem, problem.path.split("."), "CommandInputs");
+  return { property: "", reason };
 }
 
 function describe(
