@@ -12,6 +12,8 @@ import type { Hypervisor } from "./hypervisor.ts";
 
 /** How long work under way may take to end once we are asked to stop. */
 const patienceSeconds = 60;
+/** Milliseconds; longer than the pauses of clients that poll, who otherwise meet a closed connection. */
+const keepAliveTimeout = 75_000;
 
 export interface ServeOptions {
   /** The state folder. */
@@ -34,7 +36,8 @@ export async function serveCloud({ dir, hypervisor, addresses, log }: ServeOptio
   log("Starting the network, the DNS and the guests that were on.");
   await hypervisor.start();
   await cloud.restore();
-  const server = createAdaptorServer({ fetch: createApp(cloud, token).fetch });
+  const { fetch } = createApp(cloud, token);
+  const server = createAdaptorServer({ fetch, serverOptions: { keepAliveTimeout } });
   const port = await listen(server, last ? Number(new URL(last.url).port) : 0);
   const url = `http://127.0.0.1:${port}`;
   await writeEndpoint(dir, { url, token, pid: process.pid, ...(await addresses()) });

@@ -155,6 +155,16 @@ describe("the API's manners", () => {
     assert.equal((await call("GET", "/account")).status, 200);
   });
 
+  it("takes another limit while it runs, for tests of clients that meet one", async () => {
+    const response = await app.request("http://127.0.0.1/sandbox/rate-limit", {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ requests: 0, windowSeconds: 60 }),
+    });
+    assert.equal(response.status, 204);
+    assert.equal((await call("GET", "/account")).status, 429);
+  });
+
   it("gives long lists page by page, at most 200 a page", async () => {
     for (let number = 0; number < 23; number++) await ok("POST", "/tags", { name: `tag${number}` });
     const page = z.object({
@@ -537,6 +547,28 @@ describe("the DNS", () => {
     assert.equal(first.ttl, 1800);
     await add({ type: "A", name: "mail", data: "192.0.2.2", ttl: 60 });
     assert.match((await call("GET", `/domains/example.com/records/${first.id}`)).text, /"ttl":60/);
+  });
+
+  it("forgets a change that could not be served, so that it can be made again", async () => {
+    const record = await add({ type: "A", name: "mail", data: "192.0.2.1" });
+    const path = `/domains/example.com/records/${record.id}`;
+    const before = JSON.stringify(cloud.state.domains[0]?.records);
+    hypervisor.broken.add("setZones");
+    const other = { type: "A", name: "other", data: "192.0.2.2" };
+    const broken = /setZones is broken/;
+    await refused("POST", "/domains/example.com/records", other, 500, broken);
+    await refused("PUT", path, { data: "192.0.2.2" }, 500, broken);
+    await refused("DELETE", path, undefined, 500, broken);
+    await refused("POST", "/domains", { name: "example.org" }, 500, broken);
+    await refused("DELETE", "/domains/example.com", undefined, 500, broken);
+    assert.deepEqual(
+      cloud.state.domains.map((one) => one.name),
+      ["example.com"],
+    );
+    assert.equal(JSON.stringify(cloud.state.domains[0]?.records), before);
+    hypervisor.broken.clear();
+    await add(other);
+    assert.deepEqual(hypervisor.lookup("mail.example.com", "A"), ["192.0.2.1"]);
   });
 
   it("finds records by type and full name", async () => {

@@ -22,9 +22,10 @@ export function domainRoutes(cloud: Cloud): Hono {
   });
   routes.get("/domains/:domain", (c) => c.json({ domain: domainJson(at(c)) }));
   routes.delete("/domains/:domain", async (c) => {
-    await change(cloud, null, () => {
-      const domain = at(c);
+    const domain = at(c);
+    await change(cloud, domain, () => {
       cloud.state.domains = cloud.state.domains.filter((one) => one !== domain);
+      return () => cloud.state.domains.push(domain);
     });
     return c.body(null, 204);
   });
@@ -45,6 +46,7 @@ export function domainRoutes(cloud: Cloud): Hono {
     await change(cloud, domain, () => {
       domain.records.push(record);
       levelTtl(domain, record);
+      return () => remove(domain, record);
     });
     return c.json({ domain_record: recordJson(record) }, 201);
   });
@@ -57,8 +59,10 @@ export function domainRoutes(cloud: Cloud): Hono {
       const record = recordOf(domain, c.req.param("id") ?? "");
       const fields: RecordFields = editedRecord(record, await body(c, recordRequest), domain);
       await change(cloud, domain, () => {
+        const before = { ...record };
         Object.assign(record, fields);
         levelTtl(domain, record);
+        return () => Object.assign(record, before);
       });
       return c.json({ domain_record: recordJson(record) });
     });
@@ -67,7 +71,8 @@ export function domainRoutes(cloud: Cloud): Hono {
     const domain = at(c);
     const record = recordOf(domain, c.req.param("id"));
     await change(cloud, domain, () => {
-      domain.records = domain.records.filter((one) => one !== record);
+      remove(domain, record);
+      return () => domain.records.push(record);
     });
     return c.body(null, 204);
   });
@@ -99,7 +104,12 @@ async function addDomain(cloud: Cloud, request: z.infer<typeof domainRequest>): 
     const address = { type: "A", name: "@", data: request.ip_address };
     domain.records.push({ id: cloud.store.newId(), ...newRecord(address, domain) });
   }
-  await change(cloud, domain, () => cloud.state.domains.push(domain));
+  await change(cloud, domain, () => {
+    cloud.state.domains.push(domain);
+    return () => {
+      cloud.state.domains = cloud.state.domains.filter((one) => one !== domain);
+    };
+  });
   return domain;
 }
 
@@ -123,11 +133,20 @@ function levelTtl(domain: Domain, record: DomainRecord): void {
   }
 }
 
-/** Returns when the change is served. */
-async function change(cloud: Cloud, domain: Domain | null, work: () => void): Promise<void> {
-  work();
-  if (domain) domain.serial = Math.max(domain.serial + 1, Math.floor(Date.now() / 1000));
-  await cloud.publishZones();
+function remove(domain: Domain, record: DomainRecord): void {
+  domain.records = domain.records.filter((one) => one !== record);
+}
+
+/** Returns when the change is served. `work` returns what undoes it, for a server that can't take it. */
+async function change(cloud: Cloud, domain: Domain, work: () => () => unknown): Promise<void> {
+  const undo = work();
+  domain.serial = Math.max(domain.serial + 1, Math.floor(Date.now() / 1000));
+  try {
+    await cloud.publishZones();
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }
 
 function domainJson(domain: Domain) {

@@ -6,7 +6,7 @@ import type { Cloud } from "./cloud.ts";
 import { dropletJson } from "./droplet-json.ts";
 import { type DropletPlan, dropletRequest, planDroplets } from "./droplet-request.ts";
 import { ApiError, notFound, reason } from "./errors.ts";
-import { hasTag } from "./firewall-rules.ts";
+import { hasTag, isBehind } from "./firewall-rules.ts";
 import { firewallJson } from "./firewalls.ts";
 import { listed } from "./paging.ts";
 import type { Action, Droplet, Volume } from "./state.ts";
@@ -55,8 +55,8 @@ export function dropletRoutes(cloud: Cloud): Hono {
     return c.json({ droplets: [] });
   });
   routes.get("/droplets/:id/firewalls", (c) => {
-    const { id } = at(c);
-    const found = cloud.state.firewalls.filter((one) => one.dropletIds.includes(id));
+    const droplet = at(c);
+    const found = cloud.state.firewalls.filter((one) => isBehind(droplet, one));
     return c.json(listed(c, "firewalls", found, firewallJson));
   });
   return routes;
