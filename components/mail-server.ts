@@ -65,7 +65,8 @@ export class MailServer extends pulumi.ComponentResource {
 
   /**
    * The order of roles: names and the volume come first, since what follows lies on it; then the certificate and the
-   * accounts, which the daemons read when they start; then the daemons, side by side.
+   * accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets lie in a folder that
+   * Postfix makes at its first start.
    */
   #roles(name: string, settings: Settings, host: Host, material: TlsMaterial): Role[] {
     const role = (
@@ -87,12 +88,9 @@ export class MailServer extends pulumi.ComponentResource {
       role(tls, tls.variables(material), base, true),
       role(users, users.variables(settings), base),
     ];
-    return [
-      ...base,
-      ...ground,
-      role(postfix, postfix.variables(settings), ground),
-      role(dovecot, dovecot.variables(settings), ground),
-    ];
+    const mta = role(postfix, postfix.variables(settings), ground);
+    const mda = role(dovecot, dovecot.variables(settings), [mta]);
+    return [...base, ...ground, mta, mda];
   }
 
   #testUser(name: string, settings: Settings, host: Host, roles: Role[]) {

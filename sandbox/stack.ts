@@ -33,12 +33,17 @@ export type CommandResult = Pick<RunResult, "code" | "stdout" | "stderr">;
 
 /** pulumi ended with an exit code other than 0; the message has its last lines. */
 export class PulumiError extends Error {
-  readonly result: CommandResult;
+  readonly #result: CommandResult;
 
   constructor(command: string, result: CommandResult) {
     const words = lastLines(`${result.stdout}\n${result.stderr}`, 40);
     super(`pulumi ${command} failed (${result.code}):\n${words}`);
-    this.result = result;
+    this.#result = result;
+  }
+
+  /** Not a property, so that an error that is printed doesn't print all output a second time. */
+  get result(): CommandResult {
+    return this.#result;
   }
 }
 
