@@ -62,11 +62,15 @@ export class SettingsError extends pulumi.RunError {
 const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
 const hostname = z
   .string()
-  .max(253)
   .regex(
-    new RegExp(`^(${label}\\.)+${label}$`),
+    new RegExp(`^(${label}\\.)+(?!\\d+$)${label}$`),
     "must be a domain name in lower case, as example.org (names in other scripts as xn--…)",
   );
+/** Linux's HOST_NAME_MAX, and the longest common name of a certificate (RFC 5280, ub-common-name). */
+const longestHostname = 64;
+const tooLong = `is longer than the ${longestHostname} characters that Linux takes`;
+/** What leaves room for "mx." before it. */
+const longestDomain = longestHostname - 3;
 const email = z.email("must be a mail address, as anna@example.org");
 const flag = z
   .enum(["true", "false"], "must be true or false")
@@ -87,8 +91,14 @@ const notYet = (value: "" | "false") =>
 
 /** Of each setting: how its text is read, and an example that a mending command can show. */
 export const fields = {
-  mailDomain: { type: hostname, example: "example.org" },
-  serverHostname: { type: orEmpty(hostname), example: "mail.example.org" },
+  mailDomain: {
+    type: hostname.max(longestDomain, `with mx. before it ${tooLong}`),
+    example: "example.org",
+  },
+  serverHostname: {
+    type: orEmpty(hostname.max(longestHostname, tooLong)),
+    example: "mail.example.org",
+  },
   adminEmail: { type: email, example: "you@example.org" },
   debug: { type: flag, example: "false" },
   inboundTls: { type: oneOf("required", "opportunistic"), example: "required" },
@@ -124,7 +134,10 @@ export const fields = {
     type: orEmpty(
       z
         .string()
-        .regex(/^-----BEGIN [A-Z ]*PRIVATE KEY-----/, "must be a private key in OpenSSH's format"),
+        .regex(
+          /^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.+\n-----END \1-----\s*$/s,
+          "must be a whole private key in OpenSSH's format",
+        ),
     ),
     example: "< ~/.ssh/id_ed25519",
     secret: true,
@@ -146,6 +159,7 @@ const dropletKeys = {
   size: "s-1vcpu-2gb",
   image: "debian-13-x64",
   backups: "false",
+  mailVolumeSize: "10",
 };
 const existingKeys = {
   address: "",
@@ -161,7 +175,11 @@ function mendBySetting(key: Key): string {
   return `pulumi config set ${field.secret ? "--secret " : ""}${key} ${field.example}`;
 }
 
-const mendByRemoving = (fullKey: string) => `pulumi config rm ${fullKey}`;
+const mendByRemoving = (fullKey: string) => `pulumi config rm ${shellWord(fullKey)}`;
+
+/** Keys in a stack's file can be any text; a mending command is pasted into a shell. */
+const shellWord = (text: string) =>
+  /^[\w:.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 const isKey = (name: string): name is Key => Object.hasOwn(fields, name);
 
@@ -186,8 +204,15 @@ function nearest(name: string, candidates: string[]): string | undefined {
       apart: distance(name.toLowerCase(), candidate.toLowerCase()),
     }))
     .sort((a, b) => a.apart - b.apart);
-  return best !== undefined && best.apart <= 3 ? best.candidate : undefined;
+  const near = Math.min(3, Math.ceil(name.length / 2));
+  return best !== undefined && best.apart <= near ? best.candidate : undefined;
 }
+
+const misspeltProvider = (key: string, meant: string): Problem => ({
+  key,
+  message: `nothing reads this; did you mean ${meant}?`,
+  mend: mendByRemoving(key),
+});
 
 /** Keys that nobody reads: misspelt ones, and ones in a misspelt namespace. */
 function strangers(fullKeys: string[]): Problem[] {
@@ -202,25 +227,33 @@ function strangers(fullKeys: string[]): Problem[] {
     const hint = meant ? `; did you mean ${project}:${meant}?` : ".";
     if (namespace === project)
       return isKey(name) ? [] : [{ key, message: `there is no such setting${hint}`, mend }];
+    const foreign = isKey(name) ? undefined : nearest(namespace, foreignNamespaces);
+    if (foreign) return [misspeltProvider(key, `${foreign}:${name}`)];
     return [{ key, message: `nothing reads the namespace ${namespace}${hint}`, mend }];
   });
 }
 
 /** Reads each text by its type; settings of a wrong type are reported and left out. */
-function readValues(texts: Record<string, string>, defaults: Record<string, string>) {
+function readValues(
+  texts: Record<string, string>,
+  defaults: Record<string, string>,
+  isSecret: (fullKey: string) => boolean,
+) {
   const problems: Problem[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(fields)) {
     if (!isKey(key)) continue;
-    const text = texts[`${project}:${key}`] ?? defaults[key] ?? "";
+    const fullKey = `${project}:${key}`;
+    const text = texts[fullKey] ?? defaults[key] ?? "";
     const result = field.type.safeParse(text);
     if (result.success) {
       values[key] = result.data;
       continue;
     }
-    const found = "secret" in field ? "" : `, and is ${JSON.stringify(text)}`;
+    const hidden = "secret" in field || isSecret(fullKey) || text.includes("PRIVATE KEY");
+    const found = hidden ? "" : `, and is ${JSON.stringify(text)}`;
     const message = text === "" ? "must be set" : innermost(result.error) + found;
-    problems.push({ key: `${project}:${key}`, message, mend: mendBySetting(key) });
+    problems.push({ key: fullKey, message, mend: mendBySetting(key) });
   }
   return { values, problems };
 }
@@ -244,6 +277,12 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
       "serverHostname",
       `${serverHostname} must lie below the mail domain ${mailDomain}, whose DNS this stack keeps`,
       `pulumi config set serverHostname mail.${mailDomain}`,
+    );
+  if (mailDomain && serverHostname === "" && `mail.${mailDomain}`.length > longestHostname)
+    report(
+      "serverHostname",
+      `mail.${mailDomain}, which it stands for when empty, ${tooLong}`,
+      `pulumi config set serverHostname mx.${mailDomain}`,
     );
   if (machine === "existing") {
     for (const key of ["address", "sshHostKey", "sshPrivateKey"] as const)
@@ -315,11 +354,12 @@ export function parseSettings(
   texts: Record<string, string>,
   options: { defaults?: Record<string, string>; isSecret?: (key: string) => boolean } = {},
 ): Settings {
-  const { values, problems } = readValues(texts, options.defaults ?? {});
+  const isSecret = options.isSecret ?? ((key) => key === `${project}:sshPrivateKey`);
+  const { values, problems } = readValues(texts, options.defaults ?? {}, isSecret);
   problems.push(
     ...strangers(Object.keys(texts)),
     ...contradictions(values as Partial<Values>, texts), // each value was read by its own field's type
-    ...unprotected(texts, options.isSecret ?? (() => true)),
+    ...unprotected(texts, isSecret),
   );
   if (problems.length > 0) throw new SettingsError(problems);
   return assemble(values as Values); // no problem: all fields are there
