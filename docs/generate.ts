@@ -35,11 +35,18 @@ export function valuesOf(type: z.ZodType<unknown, string>): string {
   if (schema.const !== undefined)
     return `only ${schema.const === "" ? "empty" : code(schema.const)}`;
   if (schema.enum) return alternatives.format(schema.enum.map(code));
+  const longest = schema.maxLength ?? schema.anyOf?.at(-1)?.maxLength;
+  const limit = longest === undefined ? "" : `, ${longest} characters at most`;
   const mayBeEmpty = type.safeParse("").success ? ", or empty" : "";
-  return messageOf(type).replace(/^must be /, "") + mayBeEmpty;
+  return messageOf(type).replace(/^must be /, "") + limit + mayBeEmpty;
 }
 
-const shape = z.looseObject({ const: z.string().optional(), enum: z.array(z.string()).optional() });
+const length = z.looseObject({ maxLength: z.number().optional() });
+const shape = length.extend({
+  const: z.string().optional(),
+  enum: z.array(z.string()).optional(),
+  anyOf: z.array(length).optional(),
+});
 
 /** The type's own words for what it wants; of a union those of its last branch, as the program reports them. */
 function messageOf(type: z.ZodType<unknown, string>): string {
