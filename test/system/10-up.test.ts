@@ -39,7 +39,7 @@ test("only the ports that mail needs listen, and nothing listens for clear IMAP"
 test("a second `up` changes nothing and opens no SSH connection", async (t) => {
   const logins = await sshLogins();
   const began = performance.now();
-  const { stdout } = await alpha.up();
+  const { stdout } = await alpha.stack.up();
   t.diagnostic(`${((performance.now() - began) / 1000).toFixed(1)} s`);
   assert.deepEqual(Object.keys(steps(stdout)), ["unchanged"], stdout);
   assert.equal(await sshLogins(), logins);
@@ -50,7 +50,7 @@ test("a preview shows the changed line of the file on the server and the service
   const { stdout } = await alpha.stack.preview({ diff: true });
   assert.match(stdout, /-\s+smtpd_tls_security_level = encrypt/);
   assert.match(stdout, /\+\s+smtpd_tls_security_level = may/);
-  assert.match(stdout, /\+\s+revision: .*reload postfix\.service/);
+  assert.match(stdout, /~ revision\s*: .* => ".*reload postfix\.service"/);
   assert.doesNotMatch(stdout, /reload dovecot\.service/);
 });
 
@@ -61,7 +61,7 @@ test("one changed setting runs one role, reloads its service only, and proves th
     await startedAt("dovecot"),
   ];
   const began = performance.now();
-  const { stdout } = await alpha.up();
+  const { stdout } = await alpha.stack.up();
   t.diagnostic(`${((performance.now() - began) / 1000).toFixed(1)} s`);
   assert.deepEqual(touched(stdout), ["mail-host-postfix", "mail-host-prove"], stdout);
   assert.match(stdout, /a mail went in by SMTP and out by IMAP/);

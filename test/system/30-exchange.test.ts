@@ -25,7 +25,12 @@ async function write(from: TestServer, to: TestServer): Promise<string> {
   });
   const subject = randomUUID();
   const recipient = to.outputs.testUser.address;
-  const { messageId } = await transport.sendMail({ from: address, to: recipient, subject, text: "hello" });
+  const { messageId } = await transport.sendMail({
+    from: address,
+    to: recipient,
+    subject,
+    text: "hello",
+  });
   transport.close();
   const mail = await readMail(to.mailbox(), messageId, 60);
   assert.equal(mail.subject, subject);
@@ -38,7 +43,10 @@ test("two servers of two stacks exchange mail both ways, over TLS", async () => 
     [beta, alpha],
   ] as const) {
     const headers = await write(from, to);
-    assert.match(headers, new RegExp(`from ${from.outputs.serverHostname}[\\s\\S]*using TLSv1\\.3`));
+    assert.match(
+      headers,
+      new RegExp(`from ${from.outputs.serverHostname}[\\s\\S]*using TLSv1\\.3`),
+    );
   }
 });
 

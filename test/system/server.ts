@@ -32,8 +32,14 @@ export class TestServer {
   }
 
   /** Brings it up, or up to date where an earlier test file did; `config` differs from the dev stack's. */
-  static async up(name: string, config: Record<string, ConfigValue> = {}): Promise<TestServer> {
+  static async up(
+    name: string,
+    config: Record<string, ConfigValue> = {},
+    secrets: Record<string, string> = {},
+  ): Promise<TestServer> {
     const stack = await openStack(name, config);
+    for (const [key, value] of Object.entries(secrets))
+      await stack.set(key, value, { secret: true });
     await stack.up({ onOutput: showStep });
     return new TestServer(stack, await readOutputs(stack));
   }

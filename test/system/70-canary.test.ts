@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { endpoint } from "../../sandbox/cloud/client.ts";
+import { paths } from "../../sandbox/paths.ts";
+import { TestServer } from "./server.ts";
+
+let alpha: TestServer;
+let secrets: Map<string, string>;
+let printed = "";
+before(async () => {
+  alpha = await TestServer.up("alpha");
+  secrets = await allSecrets();
+});
+
+/** Of each secret a part that identifies it wherever it may stand: of a key, a line from its middle. */
+async function allSecrets(): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const { stdout } = await alpha.stack.command(["stack", "export", "--show-secrets"]);
+  const keys = stdout.matchAll(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----\\+n([^"]*?)-----END/g);
+  for (const [, kind = "", body = ""] of keys) {
+    const lines = body.split(/\\+n/).filter((line) => line.length > 30);
+    const line = lines.at(-1) ?? "";
+    // The first bytes of a key are the same for all keys of a kind; its end is not.
+    if (line) found.set(`${kind} ${found.size}`, line.slice(-36));
+  }
+  found.set("password", alpha.outputs.testUser.password);
+  const cloud = await endpoint();
+  if (cloud) found.set("API token", cloud.token);
+  return found;
+}
+
+function assertClean(text: string, where: string): void {
+  for (const [name, secret] of secrets)
+    assert.ok(!text.includes(secret), `${name} stands in plain text in ${where}`);
+}
+
+test("there are secrets to look for", () => {
+  assert.ok(secrets.size >= 8, [...secrets.keys()].join(", "));
+});
+
+test("no secret stands in a process list while everything is deployed anew", async () => {
+  await alpha.run(
+    "rm -f /run/ps-stop; (while [ ! -e /run/ps-stop ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' ' '; sleep 0.02; done >/run/ps.log 2>/dev/null) >/dev/null 2>&1 &",
+  );
+  const watch = watchOwnProcesses();
+  // A new SSH key for the connection would replace the droplet; a new trigger runs all commands again as well.
+  for (const name of ["mail-host-tls", "mail-host-test-user", "mail-host-users"])
+    printed += (await alpha.stack.up({ args: ["--target-replace", await urnOf(name)] })).stdout;
+  await alpha.run("touch /run/ps-stop; sleep 0.1");
+  const guest = await alpha.run("cat /run/ps.log; rm -f /run/ps.log /run/ps-stop");
+  assert.match(guest, /mailfruit/, "the watch saw the deployment");
+  assertClean(guest, "the server's process list");
+  assertClean(await watch.stop(), "the process list of the machine that runs pulumi");
+});
+
+test("no secret stands in what pulumi prints", async () => {
+  const { stdout, stderr } = await alpha.stack.preview({ diff: true });
+  assertClean(printed + stdout + stderr, "pulumi's output");
+});
+
+test("no secret stands in the state, in the stacks' files, or in a log of the sandbox", async () => {
+  for (const folder of [paths.stacks, paths.pulumiHome])
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      assertClean(await readFile(path, "latin1"), path);
+    }
+  assertClean(await readFile(paths.cloudLog, "utf8"), paths.cloudLog);
+});
+
+test("no secret stands in the server's journal, logs or shell histories, or in a file that others can read", async () => {
+  assertClean(await alpha.run("journalctl --no-pager -o cat"), "the journal");
+  assertClean(
+    await alpha.run(
+      "find /var/log /tmp /var/tmp -xdev -type f -exec cat {} +; cat /root/.*history 2>/dev/null; true",
+    ),
+    "logs, temporary files, histories",
+  );
+  const readable = await alpha.run(
+    "find /etc /usr/local /srv /var/lib /home /root /run -xdev -type f -perm /o=r -size -1M ! -path '/var/lib/apt/*' ! -path '/var/lib/dpkg/*' -exec cat {} + | tr -d '\\0'",
+  );
+  assertClean(readable, "a file that others can read");
+});
+
+test("the search finds a secret that does stand somewhere", async () => {
+  await alpha.run(`logger 'login with ${alpha.outputs.testUser.password}-not'`);
+  const journal = await alpha.run("journalctl --no-pager -o cat -n 20");
+  assert.throws(() => assertClean(journal, "the journal"), /password stands in plain text/);
+  await alpha.run("journalctl --rotate --quiet && journalctl --vacuum-time=1s --quiet");
+});
+
+async function urnOf(name: string): Promise<string> {
+  const { deployment } = await alpha.stack.export();
+  const urn = (deployment.resources ?? []).find((resource) =>
+    resource.urn.endsWith(`::${name}`),
+  )?.urn;
+  assert.ok(urn, name);
+  return urn;
+}
+
+/** Command lines of all processes here, but for those of tests, which hold the secrets themselves. */
+function watchOwnProcesses() {
+  let seen = "";
+  let running = true;
+  const loop = (async () => {
+    while (running) {
+      for (const pid of await readdir("/proc"))
+        if (/^\d+$/.test(pid))
+          seen += await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  return {
+    stop: async () => {
+      running = false;
+      await loop;
+      return seen;
+    },
+  };
+}
