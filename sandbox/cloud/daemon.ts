@@ -40,11 +40,10 @@ export class Daemon {
    */
   start(report: Report): Promise<Endpoint> {
     return this.#alone(report, async () => {
-      const there = await this.endpoint();
-      if (there && (await answers(there))) return there;
-      await this.#rotateLog();
+      const before = await this.#running();
+      if (!before) await this.#rotateLog();
       const from = await this.#logSize();
-      const running = (await this.#running()) ?? (await this.#spawn());
+      const running = before ?? (await this.#spawn());
       const follower = this.#followLog(from, report);
       try {
         return await this.#untilAnswering(running);
