@@ -5,16 +5,7 @@ import type { Api } from "./api.ts";
 import { changeDroplet } from "./droplet-changes.ts";
 import { createRequest } from "./droplet-request.ts";
 import { awaitDroplet, detachVolume, outputsOf } from "./droplet-state.ts";
-import {
-  between,
-  lowerCase,
-  notEmpty,
-  oneOf,
-  step,
-  tags,
-  texts,
-  tolerateGone,
-} from "./rules.ts";
+import { between, lowerCase, notEmpty, oneOf, step, tags, tolerateGone } from "./rules.ts";
 import type { Connect } from "./settings.ts";
 
 /** As long as the real plugin waits. */
@@ -101,9 +92,8 @@ export function droplet(connect: Connect): BridgedResource {
       const made = await step("Error creating droplet", () => api.droplets.create(request));
       return { id: String(made.id), outputs: outputsOf(made, inputsAsState(attributes, inputs)) };
     },
-    settle: async ({ id, inputs, signal, timeoutSeconds, log }) => {
+    settle: async ({ id, inputs, signal, timeoutSeconds }) => {
       const api = await connect(signal);
-      log("status", "waiting for the droplet to become active");
       const what = `Error waiting for droplet (${id}) to become ready`;
       const found = await step(what, () =>
         awaitDroplet(api, id, {
@@ -153,7 +143,7 @@ async function deleteDroplet(
   );
   if (unlocked === null) return;
   if (state.gracefulShutdown === true) await shutDown(api, id, seconds);
-  for (const volumeId of texts(state.volumeIds)) {
+  for (const volumeId of unlocked.volume_ids) {
     await step(`Error detaching the volumes from the droplet (${id})`, () =>
       detachVolume(api, volumeId, id),
     );

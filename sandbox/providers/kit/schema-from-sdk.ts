@@ -187,7 +187,7 @@ function isUndefined(type: ts.Type): boolean {
 }
 
 /** As it stands in schemas/NAME.json. */
-export const schemaText = (schema: PackageSchema): string => `${JSON.stringify(schema, null, 1)}\n`;
+export const schemaText = (schema: PackageSchema): string => `${JSON.stringify(schema, null, 2)}\n`;
 
 if (import.meta.main) {
   const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(served);

@@ -288,8 +288,7 @@ function attributeChanges(
   if (Array.isArray(old) && Array.isArray(now) && attribute.set) {
     return setChanges(name, old, now, replace);
   }
-  const [was, is] = [isZero(old) ? null : old, isZero(now) ? null : now];
-  const changes = changesOf(name, was, is, replace);
+  const changes = changesOf(name, old, now, replace);
   // Both are zero but of different kinds, or differ below the level of the diff.
   return changes.size > 0 ? changes : new Map([[name, { kind: "update", replace }]]);
 }
