@@ -5,5 +5,9 @@ import { createServer } from "node:net";
 const [address, port] = process.argv.slice(2);
 const server = createServer();
 server.listen({ host: address, port: Number(port), backlog: 128 }, () => {
-  process.send?.("listening", server, {}, () => process.disconnect());
+  process.send?.("listening", server, {}, () => {
+    // Both processes have the socket now; this one would take connections that nobody answers.
+    server.close();
+    process.disconnect();
+  });
 });
