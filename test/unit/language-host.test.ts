@@ -70,13 +70,14 @@ test("an option that the stand-in doesn't know is refused, not ignored", async (
   assert.match(response.getError(), /runtime\.options.*nodeargs/s);
 });
 
-test("a host whose engine was killed ends by itself", async () => {
+test("a host whose engine was killed ends by itself", async (t) => {
   const engine = spawn("sh", [
     "-c",
     `'${process.execPath}' '${script}' 127.0.0.1:1 & echo $!; wait`,
   ]);
   const lines = createInterface(engine.stdout);
   const [pid] = await once(lines, "line");
+  t.after(() => isAlive() && process.kill(Number(pid)));
   await once(lines, "line"); // its port: it is up
   engine.kill("SIGKILL");
   const isAlive = () => {
