@@ -391,9 +391,12 @@ describe("droplets", () => {
     await cloud.actions.settled();
     const { ip } = z.object({ ip: z.string() }).parse(reserved.reserved_ip);
     assert.equal(hypervisor.reserved.get(ip), dropletId);
+    hypervisor.calls.length = 0;
     await ok("DELETE", `/droplets/${dropletId}`);
     assert.equal(hypervisor.volumes.get(volume)?.guest, null);
     assert.equal(hypervisor.reserved.get(ip), null);
+    const [first, second] = hypervisor.calls;
+    assert.deepEqual([first, second], [`powerOff ${dropletId} hard`, `detachVolume ${volume}`]);
   });
 
   it("are still there, with the reason, where a guest can't be destroyed", async () => {

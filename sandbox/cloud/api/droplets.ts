@@ -166,6 +166,8 @@ async function bootNew(cloud: Cloud, droplet: Droplet, volumes: Volume[]): Promi
 /** Its volumes are detached and kept, its reserved addresses go to nobody. */
 async function deleteDroplet(cloud: Cloud, droplet: Droplet): Promise<void> {
   const work = cloud.claim(droplet, async () => {
+    // First, so that no file system in use keeps a volume from being detached.
+    if (droplet.made) await cloud.hypervisor.powerOff(droplet.id, "hard");
     await letGo(cloud, droplet);
     await cloud.hypervisor.destroyGuest(droplet.id);
     cloud.forgetRules(droplet.id);
