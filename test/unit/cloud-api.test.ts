@@ -404,7 +404,9 @@ describe("droplets", () => {
     hypervisor.broken.add("destroyGuest");
     await refused("DELETE", `/droplets/${dropletId}`, undefined, 500, /destroyGuest is broken/);
     hypervisor.broken.clear();
+    await hypervisor.destroyGuest(dropletId);
     await ok("DELETE", `/droplets/${dropletId}`);
+    assert.equal((await call("GET", `/droplets/${dropletId}`)).status, 404);
   });
 });
 

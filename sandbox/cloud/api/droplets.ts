@@ -166,8 +166,7 @@ async function bootNew(cloud: Cloud, droplet: Droplet, volumes: Volume[]): Promi
 /** Its volumes are detached and kept, its reserved addresses go to nobody. */
 async function deleteDroplet(cloud: Cloud, droplet: Droplet): Promise<void> {
   const work = cloud.claim(droplet, async () => {
-    // First, so that no file system in use keeps a volume from being detached.
-    if (droplet.made) await cloud.hypervisor.powerOff(droplet.id, "hard");
+    await pullPlug(cloud, droplet);
     await letGo(cloud, droplet);
     await cloud.hypervisor.destroyGuest(droplet.id);
     cloud.forgetRules(droplet.id);
@@ -184,6 +183,17 @@ async function deleteDroplet(cloud: Cloud, droplet: Droplet): Promise<void> {
     droplet.failure = reason(error);
     throw new Error(`droplet ${droplet.id} can't be destroyed: ${reason(error)}`, { cause: error });
   }
+}
+
+/**
+ * So that no file system in use keeps a volume from being detached. The guest may be gone already,
+ * by an earlier try; whatever else is wrong, destroying it will tell.
+ */
+async function pullPlug(cloud: Cloud, droplet: Droplet): Promise<void> {
+  if (!droplet.made) return;
+  await cloud.hypervisor
+    .powerOff(droplet.id, "hard")
+    .catch((error: unknown) => cloud.log(`droplet ${droplet.id}: ${reason(error)}`));
 }
 
 async function letGo(cloud: Cloud, droplet: Droplet): Promise<void> {
