@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { parse, stringify } from "yaml";
+import { parse, Scalar, stringify } from "yaml";
 import { z } from "zod";
 import { applyProgram, type Host } from "./host.ts";
 import { checkNames, fill, type Template } from "./template.ts";
@@ -44,7 +44,9 @@ export function readRoleFolder(name: string, base = filesDir): RoleFolder {
   const files = new Map<string, Template>();
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = relative(folder, join(entry.parentPath, entry.name));
-    if (!entry.isFile() || path === "role.yaml") continue;
+    if (entry.isDirectory() || path === "role.yaml") continue;
+    if (!entry.isFile())
+      throw new pulumi.RunError(`files/${name}/${path} is no regular file; a role has only those`);
     files.set(`/${path}`, {
       origin: `files/${name}/${path}`,
       text: readFileSync(join(folder, path), "utf8"),
@@ -54,6 +56,23 @@ export function readRoleFolder(name: string, base = filesDir): RoleFolder {
   if (absent.length > 0)
     throw new pulumi.RunError(`files/${name}/role.yaml: no such file: ${absent.join(", ")}`);
   return { name, manifest: parsed.data, files };
+}
+
+/** What YAML 1.1 can't write as it is, or takes for a line's end. */
+const unprintable =
+  /[^\t\n\r\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/u;
+
+/** A file's text in YAML: line below line where that reads back the same, else in quotes. */
+function readable(origin: string, text: string): Scalar<string> {
+  const line = text.split("\n").findIndex((each) => unprintable.test(each)) + 1;
+  if (line > 0)
+    throw new pulumi.RunError(
+      `${origin}:${line}: a control character, as in no configuration file`,
+    );
+  const scalar = new Scalar(text);
+  const asLines = text.includes("\n") && text.trim() !== "" && !text.includes("\r");
+  scalar.type = asLines ? Scalar.BLOCK_LITERAL : Scalar.QUOTE_DOUBLE;
+  return scalar;
 }
 
 /**
@@ -66,7 +85,7 @@ export function renderRole(folder: RoleFolder, values: Record<string, string>): 
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([path, template]) => {
       const owned = manifest.files[path] ?? { owner: "root", group: "root", mode: "0644" };
-      return [path, { ...owned, text: fill(template, values) }] as const;
+      return [path, { ...owned, text: readable(template.origin, fill(template, values)) }] as const;
     });
   const document = {
     role: folder.name,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 import { z } from "zod";
 import {
@@ -39,7 +40,7 @@ const existing = {
 /** Settings of short names, as the engine gives them: with the defaults, and the private key secret. */
 function read(
   texts: Record<string, string>,
-  isSecret = (name: string) => name === "mailfruit:sshPrivateKey",
+  isSecret = (name: string): boolean => name === "mailfruit:sshPrivateKey",
 ): Settings {
   const full = Object.entries({ ...defaults, ...texts }).map(([name, text]) => [
     name.includes(":") ? name : `mailfruit:${name}`,
@@ -103,7 +104,7 @@ test("an existing machine needs its address, host key and private key", () => {
 test("the private key is a secret from the moment it is read", async () => {
   const { machine } = read(existing);
   assert.ok(machine.kind === "existing");
-  assert.equal(await machine.sshPrivateKey.isSecret, true);
+  assert.equal(await pulumi.isSecret(machine.sshPrivateKey), true);
   assert.equal(JSON.stringify(machine).includes("c2VjcmV0"), false);
 });
 
