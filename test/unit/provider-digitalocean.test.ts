@@ -215,6 +215,18 @@ describe("the digitalocean plugin", () => {
       await of("Droplet").delete(made);
     });
 
+    test("whose tags the API gives in another order is not changed by a refresh", async () => {
+      const made = await newDroplet({ tags: ["b", "a"] });
+      const state = { ...made.state, tags: ["a", "b"] };
+      const found = await of("Droplet").read(made.id, { state, inputs: made.inputs });
+      assert.deepEqual(found?.inputs, made.inputs);
+      const preview = await of("Droplet").update({ ...made, state }, made.inputs, {
+        preview: true,
+      });
+      assert.deepEqual(preview.state.tags, ["a", "b"]);
+      await of("Droplet").delete(made);
+    });
+
     test("is imported by its id, with the inputs that a program needs", async () => {
       const made = await newDroplet({ tags: ["mail"] });
       const found = await of("Droplet").read(made.id);
@@ -448,10 +460,20 @@ describe("the digitalocean plugin", () => {
       await of("VolumeAttachment").delete(attachment);
       assert.equal(await of("VolumeAttachment").read(attachment.id, attachment), null);
       await of("VolumeAttachment").create(attached);
-      await of("Droplet").delete(droplet);
+      const detach = `POST /v2/volumes/${volume.id}/actions`;
+      const sent = await api.during(() => of("Droplet").delete(droplet));
+      assert.ok(sent.includes(detach), "the droplet lets go of it before it goes");
       assert.equal(api.machine.volumes.get(volume.id)?.guest, null);
       await of("Volume").delete(volume);
       assert.equal(api.machine.volumes.has(volume.id), false);
+    });
+
+    test("that was detached since is no obstacle to its droplet's deletion", async () => {
+      const droplet = await newDroplet();
+      const volume = await of("Volume").create(inputs);
+      const state = { ...droplet.state, volumeIds: [volume.id] };
+      await of("Droplet").delete({ ...droplet, state });
+      await of("Volume").delete(volume);
     });
 
     test("waits its turn while its droplet has something else to do", async () => {
