@@ -16,6 +16,7 @@ const { connect, configure } = connection();
 await serve({
   schema: await packageSchema("digitalocean"),
   secrecy: "same name",
+  whenCancelled: "finish",
   messages: bridgeMessages,
   configure,
   resources: {

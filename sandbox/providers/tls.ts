@@ -5,6 +5,7 @@ import { certRequest, locallySignedCert, privateKey, selfSignedCert } from "./tl
 await serve({
   schema: await packageSchema("tls"),
   secrecy: "same name",
+  whenCancelled: "finish",
   messages: bridgeMessages,
   resources: {
     "tls:index/certRequest:CertRequest": bridged(certRequest),

@@ -305,7 +305,8 @@ async function read(session: Session, request: pb.ReadRequest): Promise<pb.ReadR
   if (result === null) return response;
   response.setId(result.id);
   response.setProperties(toStruct(mark(session, resource, result.outputs, state, inputs)));
-  response.setInputs(toStruct(markPropertiesLike(result.inputs, inputs)));
+  const marked = markPropertiesLike(result.inputs, inputs);
+  response.setInputs(toStruct(markSecret(marked, resource.secretOutputs ?? [])));
   return response;
 }
 

@@ -13,6 +13,11 @@ export interface Provider {
    */
   secrecy: "same name" | "any input";
   messages: CheckMessages;
+  /**
+   * What the engine's Cancel (Ctrl-C) does: aborts the requests' signal (the default), or nothing,
+   * as in plugins made by the Terraform bridge, which finish what they do.
+   */
+  whenCancelled?: "abort" | "finish";
   /** Refuses a configuration; its keys and types have been checked already. */
   checkConfig?(config: Properties): CheckFailure[];
   configure?(config: Properties): void | Promise<void>;
@@ -47,7 +52,7 @@ export interface Request {
   urn: string;
   /** The resource's name in the program. */
   name: string;
-  /** Aborted by Ctrl-C (the engine's Cancel) or by the engine's end: stop waiting and throw. */
+  /** Aborted by Ctrl-C (see `whenCancelled`) and by the engine's end: stop waiting and throw. */
   signal: AbortSignal;
   /** `customTimeouts` of the program in seconds. */
   timeoutSeconds: number | undefined;

@@ -35,7 +35,7 @@ function listen(server: grpc.Server): Promise<number> {
 }
 
 function end(server: grpc.Server, session: Session): void {
-  session.cancel();
+  session.end();
   server.tryShutdown(() => process.exit(0));
   setTimeout(() => process.exit(0), graceMilliseconds).unref();
 }

@@ -3,6 +3,9 @@ import type { ResourceSchema } from "./schema.ts";
 
 const severities = { debug: 0, info: 1, status: 1, warning: 2, error: 3 } as const;
 
+/** How long a line may take to the engine before it is given up. */
+const logMilliseconds = 5000;
+
 /** One run of a plugin: what it serves, to which engine, and whether it has been cancelled. */
 export class Session {
   readonly provider: Provider;
@@ -19,7 +22,13 @@ export class Session {
     this.#engineAddress = engineAddress;
   }
 
+  /** The user has interrupted the run; the engine waits for what is under way. */
   cancel(): void {
+    if (this.provider.whenCancelled !== "finish") this.end();
+  }
+
+  /** Nobody waits for an answer any more. */
+  end(): void {
     this.#cancellation.abort(new Error("cancelled"));
   }
 
@@ -77,7 +86,8 @@ async function connectLog(address: string) {
       line.setSeverity(severities[severity]);
       line.setEphemeral(severity === "status");
       line.setMessage(text);
-      client.log(line, () => resolve());
+      const deadline = Date.now() + logMilliseconds;
+      client.log(line, new grpc.Metadata(), { deadline }, () => resolve());
     });
 }
 

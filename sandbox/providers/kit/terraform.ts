@@ -166,7 +166,9 @@ function withoutIgnored(
   ignoreChanges: string[],
 ): Properties {
   if (state === null) return inputs;
-  const kept = Object.fromEntries(ignoreChanges.map((name) => [name, state[name] ?? null]));
+  const kept = Object.fromEntries(
+    ignoreChanges.map((path) => [rootOf(path), state[rootOf(path)] ?? null]),
+  );
   return { ...inputs, ...kept };
 }
 
