@@ -14,7 +14,7 @@ export interface HostArgs {
   identity: pulumi.Input<string>;
   /** The machine, where it is ours: what goes with it needs no clean-up on it. */
   machine: pulumi.Resource | null;
-  /** What must be there before the first connection: a firewall, a volume. */
+  /** What must be there before the first connection, such as a firewall. */
   after: pulumi.Resource[];
   /** Debian packages of all roles. */
   packages: string[];

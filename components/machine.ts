@@ -20,7 +20,7 @@ export interface Machine {
   identity: pulumi.Input<string>;
   /** What exists because of us and takes all on it with it when it goes; null where the machine was there before. */
   resource: pulumi.Resource | null;
-  /** What must be there before the machine is used: its firewall, its volume. */
+  /** What must be there before the machine is used: its firewall. */
   ready: pulumi.Resource[];
   /** The name of the volume for mail; null where it lies on the machine's own disk. */
   volumeName: pulumi.Output<string> | null;
@@ -73,16 +73,20 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       { name: args.hostname, publicKey: clientKey.publicKeyOpenssh },
       { parent: this },
     );
+    const volume = settings.mailVolumeSize > 0 ? this.#volume(name, settings) : null;
     const droplet = new digitalocean.Droplet(
       `${name}-droplet`,
       {
         // DigitalOcean makes the PTR records of the name.
         name: args.hostname,
         image: settings.image,
-        region: settings.region,
+        region: volume?.region ?? settings.region,
         size: settings.size,
         backups: settings.backups,
         ipv6: true,
+        volumeIds: volume ? [volume.id] : [],
+        // What is being delivered is delivered, and the volume is let go of, before a droplet is deleted.
+        gracefulShutdown: true,
         sshKeys: [account.fingerprint],
         userData: pulumi.secret(
           pulumi
@@ -106,9 +110,8 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       privateKey: clientKey.privateKeyOpenssh,
       hostKey: hostKey.publicKeyOpenssh.apply((key) => key.trim()),
     };
-    const volume = settings.mailVolumeSize > 0 ? this.#volume(name, settings, droplet) : null;
     this.volumeName = volume?.name ?? null;
-    this.ready = [this.#firewall(name, droplet), ...(volume ? [volume.attachment] : [])];
+    this.ready = [this.#firewall(name, droplet)];
     this.registerOutputs({});
   }
 
@@ -138,7 +141,8 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
     );
   }
 
-  #volume(name: string, settings: DropletSettings, droplet: digitalocean.Droplet) {
+  /** The volume, and the droplet's region, which is the volume's. */
+  #volume(name: string, settings: DropletSettings) {
     const volume = new digitalocean.Volume(
       `${name}-mail`,
       {
@@ -147,16 +151,20 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
         initialFilesystemType: "ext4",
         description: "Mail and accounts",
       },
-      { parent: this },
+      // Another region would be another, empty volume.
+      { parent: this, ignoreChanges: ["region"] },
     );
-    const attachment = new digitalocean.VolumeAttachment(
-      `${name}-mail-attachment`,
-      { dropletId: droplet.id.apply(Number), volumeId: volume.id },
-      // A volume is at one droplet at a time.
-      { parent: this, deleteBeforeReplace: true, deletedWith: droplet },
-    );
-    return { name: volume.name, attachment };
+    const region = volume.region.apply((actual) => stayingIn(actual, settings.region));
+    return { id: volume.id, name: volume.name, region };
   }
+}
+
+function stayingIn(actual: string, wanted: string): string {
+  if (actual === wanted) return actual;
+  throw new pulumi.RunError(
+    `region is ${wanted}, and the volume with the mail is in ${actual}, which it can't leave; nothing was changed.\n` +
+      `      pulumi config set region ${actual}`,
+  );
 }
 
 /** A machine that was there before, and stays when the stack goes. */

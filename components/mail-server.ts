@@ -54,7 +54,7 @@ export class MailServer extends pulumi.ComponentResource {
 
   #host(name: string): Host {
     const { ssh, identity, resource, ready } = this.machine;
-    const folders = [system, tls, users, postfix, dovecot].map((role) => role.folder);
+    const folders = [system, storage, tls, users, postfix, dovecot].map((role) => role.folder);
     const packages = [...new Set(folders.flatMap((folder) => folder.manifest.packages))].sort();
     return new Host(
       `${name}-host`,
@@ -83,7 +83,8 @@ export class MailServer extends pulumi.ComponentResource {
 
     const base = [role(system, system.variables(settings), [])];
     const { volumeName } = this.machine;
-    if (volumeName) base.push(role(storage, storage.variables(volumeName), []));
+    if (volumeName && settings.machine.kind === "droplet")
+      base.push(role(storage, storage.variables(volumeName, settings.machine.mailVolumeSize), []));
     const ground = [
       role(tls, tls.variables(material), base, true),
       role(users, users.variables(settings), base),

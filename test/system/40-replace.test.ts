@@ -51,3 +51,19 @@ test("the next `up` after it has nothing to do", async () => {
 async function imageNumber(): Promise<string> {
   return "190000002";
 }
+
+test("a larger volume is larger on the server too, while it runs", async () => {
+  await beta.stack.set("mailVolumeSize", "12");
+  await beta.up();
+  const kib = Number(await beta.run("df --output=size /srv/mail | tail -1"));
+  assert.ok(kib > 11.3 * 1024 * 1024, `${kib} KiB`);
+  await exchangesMail();
+});
+
+test("another region is refused while the mail is in this one", async () => {
+  await beta.stack.set("region", "nyc3");
+  const { code, stdout, stderr } = await beta.stack.up({ allowFailure: true });
+  assert.notEqual(code, 0);
+  assert.match(stdout + stderr, /pulumi config set region fra1/);
+  await exchangesMail();
+});
