@@ -1,6 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { paths } from "../paths.ts";
+import { killCgroup } from "./cgroups.ts";
 import { serially } from "./command.ts";
 import { type Device, deviceId, deviceNames, linkDevices, plugIn, pullOut } from "./devices.ts";
 import { removeDisk } from "./disk.ts";
@@ -74,9 +75,15 @@ export class NspawnHypervisor implements Hypervisor {
     for (const volume of await this.#state.volumes()) {
       await volumes.detachLoop(this.#state.volumeFile(volume.id));
     }
+    await this.close();
+    await removeNetwork(plan);
+    await killCgroup(plan.namespace);
+  }
+
+  /** Lets go of what this process holds; guests go on, and another process's start() takes over. */
+  async close(): Promise<void> {
     await this.#relay?.close();
     this.#relay = undefined;
-    await removeNetwork(plan);
   }
 
   /** Whether a guest is on; it may have powered itself off. */

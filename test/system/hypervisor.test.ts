@@ -163,7 +163,7 @@ test(
     assert.equal(await works(one, `ping -c1 -W1 ${two.ipv4}`), false);
     assert.equal(await works(two, `ping -c1 -W1 ${one.ipv4}`), false, "no rule lets anything out");
     assert.equal(await run(session, "echo and lives"), "and lives\n");
-    session.end();
+    session.destroy();
     await hypervisor.setFirewall(two.id, null);
     assert.equal(await works(two, `ping -c1 -W1 ${one.ipv4}`), true);
   },
@@ -246,7 +246,7 @@ test("droplets live on while the cloud is restarted, and apt works after it", op
   const session = await login(one.ipv4);
   await restart();
   assert.equal(await run(session, "echo the session lives"), "the session lives\n");
-  session.end();
+  session.destroy();
   await inside(one, "apt-get -o APT::Update::Error-Mode=any update");
 });
 
@@ -358,7 +358,10 @@ async function login(address: string, keys: Keys = {}): Promise<ssh.Client> {
   const wanted = Buffer.from((keys.hostKey ?? host.public).split(" ")[1] ?? "", "base64");
   const client = new ssh.Client();
   await new Promise<void>((resolve, reject) => {
-    client.on("ready", resolve).on("error", reject);
+    client.on("ready", resolve).on("error", (error) => {
+      client.destroy();
+      reject(error);
+    });
     client.connect({
       host: address,
       username: "root",
@@ -388,7 +391,7 @@ async function overSsh(address: string, script: string, keys: Keys = {}): Promis
   try {
     return await run(client, script);
   } finally {
-    client.end();
+    client.destroy();
   }
 }
 
