@@ -83,6 +83,8 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
         region: volume?.region ?? settings.region,
         size: settings.size,
         backups: settings.backups,
+        // A disk that has grown can't shrink, and with it the size; with a volume nothing needs the room.
+        resizeDisk: volume === null,
         ipv6: true,
         volumeIds: volume ? [volume.id] : [],
         // What is being delivered is delivered, and the volume is let go of, before a droplet is deleted.

@@ -13,11 +13,12 @@ export function testAddress(settings: Settings): string | null {
 
 /** Domains and aliases as `mailfruit sync` reads them. */
 export function variables(settings: Settings) {
+  const admin = settings.adminEmail.toLowerCase();
   const addresses = [
     ...officialNames.map((name) => `${name}@${settings.mailDomain}`),
     `root@${settings.serverHostname}`,
     `postmaster@${settings.serverHostname}`,
-  ].filter((address) => address !== settings.adminEmail);
+  ].filter((address) => address !== admin);
   const test = testAddress(settings);
   const accounts = {
     domains: [settings.mailDomain],

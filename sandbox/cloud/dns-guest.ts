@@ -60,13 +60,28 @@ export async function writeZones(root: string, plan: Plan, zones: Zone[]): Promi
   return unbound || knot;
 }
 
-/** Resolves when the servers answer from the new zones. */
-export async function reloadZones(dir: string, setChanged: boolean): Promise<void> {
+/**
+ * Resolves when the servers answer from the new zones.
+ *
+ * @throws Where a zone isn't one, with Knot's words; the others are served, and of that one what it was before.
+ */
+export async function reloadZones(dir: string, zones: Zone[], setChanged: boolean): Promise<void> {
+  const run = (...argv: string[]) => inGuest(dnsGuestId, argv, { dir });
   if (setChanged) {
-    await inGuest(dnsGuestId, ["knotc", "--blocking", "reload"], { dir });
-    await inGuest(dnsGuestId, ["systemctl", "reload-or-restart", "unbound.service"], { dir });
+    await run("knotc", "--blocking", "reload");
+    await run("systemctl", "reload-or-restart", "unbound.service");
   }
-  await inGuest(dnsGuestId, ["knotc", "--blocking", "zone-reload"], { dir });
+  try {
+    await run("knotc", "--blocking", "zone-reload");
+  } catch (error) {
+    for (const { name } of zones) {
+      const file = join(zoneFolder, `${name}.zone`);
+      const check = 'kzonecheck --origin "$1" "$2" 2>&1 || true';
+      const words = await run("sh", "-euc", check, "sh", name, file);
+      if (/error/i.test(words)) throw new Error(`The zone ${name} isn't valid: ${words.trim()}`);
+    }
+    throw error;
+  }
 }
 
 /** @throws Where a server doesn't answer 20 s after the guest was booted. */

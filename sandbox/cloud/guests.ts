@@ -52,7 +52,8 @@ export async function writeBootCommand(
     ...["--resolv-conf=off", "--timezone=off"],
     `--directory=${join(dir, "root")}`,
     `--machine=${guestNamespace(plan, guest.id)}`,
-    `--hostname=${guest.name}`,
+    // A droplet's name is given to it by cloud-init.
+    `--hostname=${guest.seed ? "localhost" : guest.name}`,
     `--network-namespace-path=${namespaceFile(guestNamespace(plan, guest.id))}`,
     `--bind=${escapeBind(diskFolder(dir))}:/dev/disk`,
     ...devices.map((device) => `--bind=${device.host}:/dev/${device.name}`),

@@ -64,29 +64,33 @@ export function reservedIp(plan: Plan, index: number): string {
 }
 
 /** How many droplets' addresses there are. */
-export const lastIndex = 95 * 256 + 254;
-export const lastReserved = 15 * 256 + 254;
+export const maximumIndex = 95 * 256 + 254;
+export const maximumReserved = 15 * 256 + 254;
 
-const routes = z.array(z.object({ dst: z.string(), dev: z.string().optional() }));
+const routes = z.array(z.object({ dst: z.string() }));
 
-/** The first /16 that none of the machine's routes touches; a default route and a route to all of 10/8 touch none. */
+/** The first /16 that none of the machine's routes touches. */
 export async function chooseNumber(): Promise<number> {
-  const table = routes.parse(
-    JSON.parse(await command("ip", ["-j", "-4", "route", "show", "table", "all"])),
-  );
-  const taken = table.map((route) => route.dst.match(/^10\.(\d+)\.[\d.]+(?:\/(\d+))?$/));
-  const isTaken = (number: number) =>
-    taken.some((match) => {
-      if (!match) return false;
-      const span = 2 ** Math.max(0, 16 - Number(match[2] ?? 32));
-      const first = Math.floor(Number(match[1]) / span) * span;
-      return span < 256 && number >= first && number < first + span;
-    });
-  const free = candidates.find((number) => !isTaken(number));
+  const taken = await takenNumbers();
+  const free = candidates.find((number) => !taken(number));
   if (free === undefined) {
     throw new Error("Every network from 10.64.0.0/16 to 10.127.0.0/16 is in use on this machine.");
   }
   return free;
+}
+
+/** A default route takes none, nor does one to all of 10.0.0.0/8, as VPNs have it: ours are narrower. */
+export async function takenNumbers(): Promise<(number: number) => boolean> {
+  const show = ["-j", "-4", "route", "show", "table", "all"];
+  const table = routes.parse(JSON.parse(await command("ip", show)));
+  const spans = table.flatMap(({ dst }) => {
+    const [, octet, length = "32"] = dst.match(/^10\.(\d+)[\d.]*(?:\/(\d+))?$/) ?? [];
+    if (octet === undefined || Number(length) <= 8) return [];
+    const size = 2 ** Math.max(0, 16 - Number(length));
+    const first = Math.floor(Number(octet) / size) * size;
+    return [{ first, end: first + size }];
+  });
+  return (number) => spans.some(({ first, end }) => number >= first && number < end);
 }
 
 export const namespaceFile = (name: string) => `/run/netns/${name}`;
@@ -98,7 +102,7 @@ export function inNamespace(name: string, argv: string[], input = ""): Promise<s
 
 /** Idempotent: what stands and is whole is left alone, so that running guests keep their links. */
 export async function ensureNetwork(plan: Plan): Promise<void> {
-  if (await isWhole(plan)) return;
+  if (await networkStands(plan)) return;
   await removeNetwork(plan);
   await command("ip", ["netns", "add", plan.namespace]);
   await command("ip", [
@@ -179,7 +183,8 @@ async function isThere(file: string): Promise<boolean> {
 
 const links = z.array(z.object({ addr_info: z.array(z.object({ local: z.string() })) }));
 
-async function isWhole(plan: Plan): Promise<boolean> {
+/** Whether both ends of the link into the namespace have their addresses. */
+export async function networkStands(plan: Plan): Promise<boolean> {
   if (!(await isThere(namespaceFile(plan.namespace)))) return false;
   const show = ["ip", "-j", "addr", "show", "dev"];
   const has = async (answer: Promise<string>, address: string) => {

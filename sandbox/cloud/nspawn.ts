@@ -17,12 +17,14 @@ import {
   chooseNumber,
   ensureNetwork,
   inNamespace,
-  lastIndex,
-  lastReserved,
+  maximumIndex,
+  maximumReserved,
+  networkStands,
   type Plan,
   planFor,
   removeNetwork,
   reservedIp,
+  takenNumbers,
 } from "./network.ts";
 import { listenInNamespace } from "./relay-listener.ts";
 import { type GuestRecord, type SandboxRecord, State, type VolumeRecord } from "./state.ts";
@@ -57,8 +59,8 @@ export class NspawnHypervisor implements Hypervisor {
     await requireHostCommands();
     await ensureImage(this.#report);
     await mkdir(this.#state.dir, { recursive: true, mode: 0o700 });
-    const plan = await this.plan();
-    await this.#clearLeftovers(plan);
+    await this.#clearLeftovers(await this.plan());
+    const plan = await this.#freePlan();
     await ensureNetwork(plan);
     await this.#startRelay(plan);
     await this.#startDns(plan);
@@ -93,6 +95,7 @@ export class NspawnHypervisor implements Hypervisor {
 
   async createGuest(spec: GuestSpec): Promise<void> {
     const guest = await recordOf(spec);
+    if (await this.#state.guest(spec.id)) throw new Error(`There is a guest ${spec.id} already.`);
     try {
       await this.#state.saveGuest(guest);
       await this.#boot(guest);
@@ -170,8 +173,9 @@ export class NspawnHypervisor implements Hypervisor {
       const guest = await this.#guest(guestId);
       const volume = await this.#volume(id);
       if (volume.guest === guestId) return;
-      if (volume.guest !== null)
+      if (volume.guest !== null) {
         throw new Error(`Volume ${volume.name} is at guest ${volume.guest}.`);
+      }
       const taken = (await this.#volumesOf(guestId)).map((other) => other.device);
       const device = deviceNames.find((name) => !taken.includes(name));
       if (!device) throw new Error(`Guest ${guest.name} has as many volumes as it can.`);
@@ -211,7 +215,7 @@ export class NspawnHypervisor implements Hypervisor {
       const dir = this.#state.guestDir(dnsGuestId);
       if (!(await guests.isOn(dir))) return; // start() writes them before it boots the server
       const changed = await writeZones(join(dir, "root"), plan, zones);
-      await reloadZones(this.#state.dir, changed);
+      await reloadZones(this.#state.dir, zones, changed);
     });
   }
 
@@ -219,7 +223,7 @@ export class NspawnHypervisor implements Hypervisor {
     const used = new Set((await this.#state.guests()).flatMap((guest) => guest.ipv4));
     const plan = await this.plan();
     const sandbox = await this.#changeSandbox((record) => {
-      do record.lastIndex = (record.lastIndex % lastIndex) + 1;
+      do record.lastIndex = (record.lastIndex % maximumIndex) + 1;
       while (used.has(addressesOf(plan, record.lastIndex).ipv4));
     });
     return addressesOf(plan, sandbox.lastIndex);
@@ -228,16 +232,40 @@ export class NspawnHypervisor implements Hypervisor {
   async allocateReservedIp(): Promise<string> {
     const plan = await this.plan();
     const sandbox = await this.#changeSandbox((record) => {
-      record.lastReserved = (record.lastReserved % lastReserved) + 1;
+      record.lastReserved = (record.lastReserved % maximumReserved) + 1;
     });
     return reservedIp(plan, sandbox.lastReserved);
   }
 
-  /** Guests that still run are ours again; of the others, what a crash left on the machine goes. */
+  /** Another sandbox, or the machine itself, may have taken our addresses while we were stopped. */
+  async #freePlan(): Promise<Plan> {
+    const plan = await this.plan();
+    if (await networkStands(plan)) return plan;
+    await removeNetwork(plan);
+    const taken = await takenNumbers();
+    if (!taken(plan.number)) return plan;
+    const droplets = (await this.#state.guestIds()).filter((id) => id !== dnsGuestId);
+    const { lastReserved } = await this.#sandbox();
+    if (droplets.length > 0 || lastReserved > 0) {
+      throw new Error(
+        `${plan.ipv4Range}, the network of this sandbox's droplets, has since been taken on this machine ` +
+          "(ip route): stop the other sandbox or network, or destroy the droplets.",
+      );
+    }
+    const number = await chooseNumber();
+    await this.#changeSandbox((record) => Object.assign(record, { number, lastIndex: 0 }));
+    return this.plan();
+  }
+
+  /**
+   * Guests that still run are ours again, unless their network is gone; of the others, what a crash left on the
+   * machine goes.
+   */
   async #clearLeftovers(plan: Plan): Promise<void> {
+    const adoptable = await networkStands(plan);
     for (const id of await this.#state.guestIds()) {
       const dir = this.#state.guestDir(id);
-      if (await guests.isOn(dir)) continue;
+      if (adoptable && (await guests.isOn(dir))) continue;
       await guests.pullPlug(plan, dir, id);
       if (!(await this.#state.guest(id))) await rm(dir, { recursive: true, force: true });
     }
@@ -331,14 +359,9 @@ export class NspawnHypervisor implements Hypervisor {
     return devices;
   }
 
-  /** The volume is nobody's and the kernel has let its file go. */
+  /** The volume is nobody's. */
   async #release(volume: VolumeRecord): Promise<void> {
-    const file = this.#state.volumeFile(volume.id);
-    if (!(await volumes.detachLoop(file))) {
-      throw new Error(
-        `Volume ${volume.name} is still in use on this machine (losetup -j ${file}).`,
-      );
-    }
+    await volumes.detachLoop(this.#state.volumeFile(volume.id));
     await this.#state.saveVolume({ ...volume, guest: null, device: "" });
   }
 

@@ -1,6 +1,6 @@
 import { mkdir, open, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
-import { command, succeeds, waitUntil } from "./command.ts";
+import { command } from "./command.ts";
 import type { VolumeSpec } from "./hypervisor.ts";
 
 /** Makes the file of a volume, as sparse as the file system allows, and formats it if asked. */
@@ -19,14 +19,10 @@ export async function attachLoop(file: string): Promise<string> {
   return (await loopOf(file)) ?? (await command("losetup", ["--find", "--show", file])).trim();
 }
 
-/** The kernel frees it once nobody uses it any more; false where that takes longer than 5 s. */
-export async function detachLoop(file: string): Promise<boolean> {
-  return waitUntil(async () => {
-    const device = await loopOf(file);
-    if (!device) return true;
-    await succeeds("losetup", ["--detach", device]);
-    return false;
-  }, 5);
+/** Where something still has it open, the kernel frees it when that ends. */
+export async function detachLoop(file: string): Promise<void> {
+  const device = await loopOf(file);
+  if (device) await command("losetup", ["--detach", device]);
 }
 
 export async function resizeVolumeFile(file: string, gigabytes: number): Promise<void> {
@@ -35,10 +31,9 @@ export async function resizeVolumeFile(file: string, gigabytes: number): Promise
   if (device) await command("losetup", ["--set-capacity", device]);
 }
 
+/** One that is only waiting for its last user to let it go is nobody's any more. */
 export async function loopOf(file: string): Promise<string | undefined> {
-  const list = await command("losetup", ["--associated", file, "--noheadings", "--output", "NAME"]);
-  return list
-    .trim()
-    .split("\n")
-    .find((line) => line !== "");
+  const columns = ["--noheadings", "--raw", "--output", "AUTOCLEAR,NAME"];
+  const list = await command("losetup", ["--associated", file, ...columns]);
+  return list.match(/^0 (\S+)$/m)?.[1];
 }

@@ -22,6 +22,11 @@
  *   which has the list of types; a test compares them.
  * - Import at the head only what every run needs: an `up` without changes starts each plugin.
  */
+
+export { bridged } from "./kit/bridge/bridged.ts";
+export { bridgeMessages } from "./kit/bridge/check.ts";
+export { inputsAsState } from "./kit/bridge/outputs.ts";
+export type { Attribute, BridgedResource, Made, Plan } from "./kit/bridge/types.ts";
 export type { Changes } from "./kit/diff.ts";
 export { changesOf, changesOfProperties, merge, rootOf } from "./kit/diff.ts";
 export type {
@@ -45,7 +50,5 @@ export type { CheckFailure, PackageSchema, Problem } from "./kit/schema.ts";
 export { declaredTypeName, valueTypeName } from "./kit/schema.ts";
 export { packageSchema } from "./kit/schema-file.ts";
 export { serve } from "./kit/server.ts";
-export type { Attribute, BridgedResource, Made, Plan } from "./kit/terraform.ts";
-export { bridged, bridgeMessages, inputsAsState } from "./kit/terraform.ts";
 export type { Properties, Value } from "./kit/values.ts";
-export { equal, hasUnknown, isObject, Unknown, unknown } from "./kit/values.ts";
+export { equal, isObject, Unknown, unknown } from "./kit/values.ts";

@@ -3,7 +3,8 @@
 // system tests.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import ssh2 from "ssh2";
 import { Plugin, type Properties, secret } from "./command/plugin.ts";
 import { closedPort, SshServer } from "./command/ssh-server.ts";
@@ -38,13 +39,14 @@ describe("reaching a server", () => {
     );
   });
 
-  test("a server that comes up late is reached", async () => {
+  test("a server that comes up late is reached", async (t) => {
     const late = new SshServer(world.server.options);
+    t.after(() => late.close());
     const port = await closedPort();
     const started = create({ port, dialErrorLimit: -1 });
-    setTimeout(() => void late.listen(port), 300);
+    await sleep(300);
+    await late.listen(port);
     assert.equal((await started).state.stdout, "ok");
-    await late.close();
   });
 
   test("a wrong host key is refused and nothing runs", async () => {
@@ -99,16 +101,17 @@ describe("reaching a server", () => {
   });
 });
 
-test("Ctrl-C ends the waiting for a server", async () => {
+test("Ctrl-C ends the waiting for a server", async (t) => {
   const plugin = new Plugin("command:remote:Command");
-  after(() => plugin.stop());
+  t.after(() => plugin.stop());
   await plugin.start(pluginCommand, { PATH: process.env.PATH });
   await plugin.configure();
   const server = { host: "127.0.0.1", port: await closedPort(), user: "root" };
   const connection = secret({ ...server, dialErrorLimit: -1, perDialTimeout: 15 });
   const running = plugin.create({ connection, create: "print ok" });
-  setTimeout(() => void plugin.cancel(), 200);
+  const cancelled = sleep(200).then(() => plugin.cancel());
   await assert.rejects(running, { message: "context canceled" });
+  await cancelled;
 });
 
 describe("logging in", () => {
@@ -159,9 +162,10 @@ describe("logging in", () => {
     await assert.rejects(login("wrong"), /attempted methods \[none password\]/);
   });
 
-  test("by a proxy", async () => {
+  test("by a proxy", async (t) => {
     const port = world.server.port;
     const bastion = new SshServer({ ...world.server.options, forwards: true });
+    t.after(() => bastion.close());
     await bastion.listen();
     const server = { host: "127.0.0.1", user: "root", dialErrorLimit: 0, perDialTimeout: 15 };
     const proxy = { ...server, port: bastion.port, privateKey, hostKey: hostKey.public };
@@ -171,7 +175,6 @@ describe("logging in", () => {
     await assert.rejects(create({ proxy: { ...proxy, port: closed } }), {
       message: `proxy: after 0 failed attempts: dial tcp 127.0.0.1:${closed}: connect: connection refused`,
     });
-    await bastion.close();
   });
 
   test("an agent that isn't there is reported", async () => {

@@ -138,6 +138,18 @@ describe("the digitalocean plugin", () => {
       assert.deepEqual(diff.detailed, {});
     });
 
+    test("keeps what the program ignores while something else changes", async () => {
+      const made = await newDroplet({ userData: "a", tags: ["old"] });
+      const wanted = { ...dropletInputs, name: "other.example.org", userData: "b", tags: ["new"] };
+      const ignoreChanges = ["userData", "name"];
+      const preview = await of("Droplet").update(made, wanted, { preview: true, ignoreChanges });
+      const { state } = await of("Droplet").update(made, wanted, { ignoreChanges });
+      for (const { userData, name, tags } of [preview.state, { ...state, userData: sha1("a") }]) {
+        assert.deepEqual([userData, name, tags], [sha1("a"), "mail.example.org", ["new"]]);
+      }
+      await of("Droplet").delete(made);
+    });
+
     test("is powered off for a new size, and on again", async () => {
       const made = await newDroplet();
       const from = api.machine.calls.length;

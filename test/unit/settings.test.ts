@@ -12,21 +12,12 @@ import {
   type Settings,
   SettingsError,
 } from "../../settings.ts";
+import { declared, defaults } from "./defaults.ts";
+import { randomNumbers } from "./random.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const key = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n";
 const hostKey = `ssh-ed25519 ${"A".repeat(68)}`;
-
-const projectFile = z.object({
-  config: z.record(
-    z.string(),
-    z.strictObject({ type: z.literal("string"), default: z.string(), description: z.string() }),
-  ),
-});
-const declared = projectFile.parse(parse(readFileSync(join(root, "Pulumi.yaml"), "utf8"))).config;
-const defaults = Object.fromEntries(
-  Object.entries(declared).map(([name, setting]) => [name, setting.default]),
-);
 
 const minimal = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example" };
 const existing = {
@@ -359,15 +350,6 @@ test("a mending command can be pasted into a shell, whatever a key contains", ()
   const { mend } = problem({ "mailfruit:x;touch '/tmp/x'": "1" });
   assert.equal(mend, "pulumi config rm 'mailfruit:x;touch '\\''/tmp/x'\\'''");
 });
-
-/** A repeatable source of numbers below `n` (Park and Miller's generator), so that a failure can be seen again. */
-function randomNumbers(seed: number): (n: number) => number {
-  let state = seed;
-  return (n) => {
-    state = (state * 48271) % 2147483647;
-    return state % n;
-  };
-}
 
 test("no text whatever gets another answer than settings or their problems, and the private key stays hidden", () => {
   const random = randomNumbers(20261123);

@@ -1,5 +1,5 @@
 import type { Properties, Value } from "./values.ts";
-import { equal, isObject, Unknown } from "./values.ts";
+import { equal, isObject } from "./values.ts";
 
 export type ChangeKind = "add" | "delete" | "update";
 /** Property path ("a.b[0]") -> what happens to it and whether that needs a new resource. */
@@ -51,7 +51,3 @@ export function merge(all: Changes[]): Changes {
 
 /** The property at the root of a path. */
 export const rootOf = (path: string): string => path.split(/[.[]/, 1)[0] ?? path;
-
-/** Whether a value is there to compare with. */
-export const isKnown = (value: Value | undefined): boolean =>
-  value !== undefined && !(value instanceof Unknown);

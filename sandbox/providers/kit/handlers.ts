@@ -3,18 +3,20 @@ import { status } from "@grpc/grpc-js";
 import plugin from "@pulumi/pulumi/proto/plugin_pb.js";
 import pb from "@pulumi/pulumi/proto/provider_pb.js";
 import empty from "google-protobuf/google/protobuf/empty_pb.js";
-import { configFields, problemToFailure } from "./config.ts";
+import { checkConfig, configure, diffConfig } from "./config.ts";
 import type { Changes } from "./diff.ts";
-import { changesOfProperties, rootOf } from "./diff.ts";
+import { rootOf } from "./diff.ts";
 import { initFailure } from "./failure.ts";
-import type { DiffResult, Provider, Resource } from "./provider.ts";
+import type { Resource } from "./provider.ts";
 import { PartialFailure } from "./provider.ts";
-import type { CheckFailure, ResourceSchema } from "./schema.ts";
+import { checkResponse, diffResponse } from "./responses.ts";
+import type { ResourceSchema } from "./schema.ts";
 import { problemsOf } from "./schema.ts";
+import { mark } from "./secrecy.ts";
 import type { Session } from "./session.ts";
 import { fromStruct, toStruct } from "./struct.ts";
 import type { Properties, WireProperties } from "./values.ts";
-import { hasSecret, markPropertiesLike, markSecret, plainProperties, unknown } from "./values.ts";
+import { markPropertiesLike, markSecret, plainProperties, unknown } from "./values.ts";
 
 /** The gRPC methods of a provider; those that stand-ins don't need answer UNIMPLEMENTED. */
 export function handlersOf(session: Session): grpc.UntypedServiceImplementation {
@@ -81,47 +83,6 @@ class InitFailure extends Error {
   }
 }
 
-function checkConfig(provider: Provider, request: pb.CheckRequest): pb.CheckResponse {
-  const wire = fromStruct(request.getNews());
-  const news = plainProperties(wire);
-  const fields = configFields(provider.schema);
-  const refused = problemsOf(news, fields).map((problem) =>
-    problemToFailure(problem, provider.schema),
-  );
-  const failures = refused.length > 0 ? refused : (provider.checkConfig?.(news) ?? []);
-  return checkResponse(wire, failures);
-}
-
-function checkResponse(inputs: WireProperties, failures: CheckFailure[]): pb.CheckResponse {
-  const response = new pb.CheckResponse();
-  response.setInputs(toStruct(inputs));
-  for (const { property, reason } of failures) {
-    const failure = new pb.CheckFailure();
-    failure.setProperty(property);
-    failure.setReason(reason);
-    response.addFailures(failure);
-  }
-  return response;
-}
-
-function diffConfig(request: pb.DiffRequest): pb.DiffResponse {
-  const olds = plainProperties(fromStruct(request.getOldInputs() ?? request.getOlds()));
-  const news = plainProperties(fromStruct(request.getNews()));
-  return diffResponse({ changes: changesOfProperties(olds, news) });
-}
-
-async function configure(
-  provider: Provider,
-  request: pb.ConfigureRequest,
-): Promise<pb.ConfigureResponse> {
-  await provider.configure?.(plainProperties(fromStruct(request.getArgs())));
-  const response = new pb.ConfigureResponse();
-  response.setAcceptsecrets(true);
-  response.setSupportspreview(true);
-  response.setSupportsAutonamingConfiguration(true);
-  return response;
-}
-
 const autonamingModes = ["propose", "enforce", "disable"] as const;
 
 async function check(session: Session, request: pb.CheckRequest): Promise<pb.CheckResponse> {
@@ -174,64 +135,6 @@ async function diff(session: Session, request: pb.DiffRequest): Promise<pb.DiffR
 function withoutIgnored(changes: Changes, ignored: string[]): Changes {
   const roots = new Set(ignored.map(rootOf));
   return new Map([...changes].filter(([path]) => !roots.has(rootOf(path)) && !roots.has("*")));
-}
-
-const kinds = {
-  add: [pb.PropertyDiff.Kind.ADD, pb.PropertyDiff.Kind.ADD_REPLACE],
-  delete: [pb.PropertyDiff.Kind.DELETE, pb.PropertyDiff.Kind.DELETE_REPLACE],
-  update: [pb.PropertyDiff.Kind.UPDATE, pb.PropertyDiff.Kind.UPDATE_REPLACE],
-} as const;
-
-function diffResponse(result: DiffResult): pb.DiffResponse {
-  const response = new pb.DiffResponse();
-  const replaces = [...result.changes].filter(([, { replace }]) => replace);
-  const unique = (paths: string[]) => [...new Set(paths.map(rootOf))].sort();
-  response.setChanges(
-    result.changes.size === 0
-      ? pb.DiffResponse.DiffChanges.DIFF_NONE
-      : pb.DiffResponse.DiffChanges.DIFF_SOME,
-  );
-  response.setReplacesList(unique(replaces.map(([path]) => path)));
-  response.setDiffsList(unique([...result.changes.keys()]));
-  response.setStablesList(result.stables ?? []);
-  response.setDeletebeforereplace(replaces.length > 0 && (result.deleteBeforeReplace ?? false));
-  response.setHasdetaileddiff(true);
-  for (const [path, { kind, replace }] of result.changes) {
-    const detail = new pb.PropertyDiff();
-    detail.setKind(kinds[kind][replace ? 1 : 0]);
-    response.getDetaileddiffMap().set(path, detail);
-  }
-  return response;
-}
-
-/** Puts back what is secret by declaration and what is secret because the input was. */
-function mark(
-  session: Session,
-  resource: Resource,
-  outputs: Properties,
-  ...sources: WireProperties[]
-): WireProperties {
-  const like = sources.reduceRight<WireProperties>(
-    (marked, source) => markLikeAlso(outputs, marked, source),
-    outputs,
-  );
-  const all = session.provider.secrecy === "any input" && sources[0] !== undefined;
-  const everything = all && sources.some((source) => Object.values(source).some(hasSecret));
-  return markSecret(like, everything ? "all" : (resource.secretOutputs ?? []));
-}
-
-function markLikeAlso(
-  outputs: Properties,
-  marked: WireProperties,
-  source: WireProperties,
-): WireProperties {
-  const other = markPropertiesLike(outputs, source);
-  return Object.fromEntries(
-    Object.entries(marked).map(([name, value]) => [
-      name,
-      hasSecret(value) ? value : (other[name] ?? value),
-    ]),
-  );
 }
 
 function previewOf(

@@ -125,17 +125,11 @@ export function hasSecret(value: Wire): boolean {
   return isWireObject(value) && Object.values(value).some(hasSecret);
 }
 
-export function hasUnknown(value: Value): boolean {
-  if (value instanceof Unknown) return true;
-  if (Array.isArray(value)) return value.some(hasUnknown);
-  return isObject(value) && Object.values(value).some(hasUnknown);
-}
-
 /**
  * Marks as secret what is secret at the same place in `like`; a list with a secret in it as a
  * whole, since its elements may have moved.
  */
-export function markLike(value: Value, like: Wire): Wire {
+function markLike(value: Value, like: Wire): Wire {
   if (like instanceof Secret) return new Secret(value);
   if (Array.isArray(value)) return hasSecret(like) ? new Secret(value) : value;
   if (!isObject(value) || !isWireObject(like)) return value;

@@ -163,7 +163,7 @@ export class PluginResource {
   async update(
     made: { id: string; state: Properties; inputs: Properties },
     news: Properties,
-    { preview = false } = {},
+    { preview = false, ignoreChanges }: { preview?: boolean; ignoreChanges?: string[] } = {},
   ) {
     const inputs = await this.checked(news, made.inputs);
     const request = new pb.UpdateRequest();
@@ -173,6 +173,7 @@ export class PluginResource {
     request.setOldInputs(toStruct(made.inputs));
     request.setNews(toStruct(inputs));
     request.setPreview(preview);
+    request.setIgnorechangesList(ignoreChanges ?? []);
     const reply = await call<pb.UpdateResponse>((done) => this.#client.update(request, done));
     return { id: made.id, state: read(reply.getProperties()), inputs };
   }

@@ -3,6 +3,7 @@
     apply-probe.py run ROOT [KILL_AT] < ROLE.yaml      one run; with KILL_AT it kills itself at that step
     apply-probe.py crash ROOT < {"old", "new", "last"} applies `old`, then for each step of applying `new`: kills it there
                                                        and applies `last`; prints what the end differs in as JSON
+    apply-probe.py read < ROLE.yaml                    prints the role as it was read, as JSON
 
 A step is what a kill could come before: a change in the file system or the start of a command.
 """
@@ -179,6 +180,9 @@ class Crash:
 
 
 def main():
+    if sys.argv[1] == "read":
+        print(json.dumps(load(Path("/nonexistent")).read_document(sys.stdin.buffer)))
+        return 0
     mode, root = sys.argv[1], Path(sys.argv[2])
     if mode == "crash":
         print(json.dumps(Crash(root, json.load(sys.stdin)).everywhere()))

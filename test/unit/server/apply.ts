@@ -12,6 +12,16 @@ const fakeSystemctl = join(import.meta.dirname, "systemctl");
 /** Why files/apply/apply can't run on this machine; false if it can. */
 export const applyCannotRun = pythonLacks("yaml", "python3-yaml");
 
+/** A role's YAML as the server's own program reads it. */
+export function asServerReads(yaml: string): unknown {
+  const answer = execFileSync("/usr/bin/python3", [probe, "read"], {
+    input: yaml,
+    encoding: "utf8",
+    maxBuffer: 1e9,
+  });
+  return JSON.parse(answer);
+}
+
 /** A file of a role: its text, or its text and mode. */
 export type FileOfRole = string | { text: string; mode: string };
 
