@@ -16,7 +16,9 @@
  *   with `Unknown` in them in Check, Diff and previews only.
  * - `changesOfProperties(old, new, name => needsReplacement)` is the detailed diff of two bags.
  * - Throw `PartialFailure` where the resource exists but is not ready, else any Error: its message
- *   is what the user reads. Wait with `request.signal`: Ctrl-C aborts it.
+ *   is what the user reads. Wait with `request.signal`: Ctrl-C aborts it (see `whenCancelled`).
+ * - `bridged(table)` makes a resource as Pulumi's Terraform bridge does: a table of attributes
+ *   (`kit/bridge/types.ts`) decides on defaults, differences, replacements, previews and refreshes.
  * - `request.log("status" | "info" | "warning", …)` shows a line below the resource.
  * - `schemas/NAME.json` is made from the SDK: `node sandbox/providers/kit/schema-from-sdk.ts NAME`,
  *   which has the list of types; a test compares them.
