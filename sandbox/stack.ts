@@ -36,7 +36,8 @@ export class PulumiError extends Error {
   readonly #result: CommandResult;
 
   constructor(command: string, result: CommandResult) {
-    const words = lastLines(`${result.stdout}\n${result.stderr}`, 40);
+    const words =
+      diagnosticsOf(result.stdout) ?? lastLines(`${result.stdout}\n${result.stderr}`, 40);
     super(`pulumi ${command} failed (${result.code}):\n${words}`);
     this.#result = result;
   }
@@ -45,6 +46,13 @@ export class PulumiError extends Error {
   get result(): CommandResult {
     return this.#result;
   }
+}
+
+/** The part of pulumi's output that says what went wrong; it comes before the outputs. */
+function diagnosticsOf(stdout: string): string | undefined {
+  return /^Diagnostics:\n([\s\S]*?)(?=^(?:Outputs|Resources|Policies):|(?![\s\S]))/m.exec(
+    stdout,
+  )?.[1];
 }
 
 /**
