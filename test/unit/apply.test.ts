@@ -134,6 +134,17 @@ suite("a role on the server", { skip: applyCannotRun, concurrency: 2 }, () => {
     ]);
   });
 
+  test("a mount that is in use is never restarted", async () => {
+    using server = new FakeServer();
+    const mount = (text: string): RoleDocument => ({
+      files: { ...one.files, "etc/systemd/system/srv-mail.mount": text },
+      units: { "srv-mail.mount": "reload" },
+    });
+    await server.apply(mount("[Mount]\n"));
+    await server.apply(mount("[Mount]\nOptions=noatime\n"));
+    assert.equal(server.systemctl().at(-1), "reload srv-mail.mount");
+  });
+
   test("reload-if-active leaves a unit alone that doesn't run yet", async () => {
     using server = new FakeServer();
     await server.apply({ ...one, units: { "later.service": "reload-if-active" } });

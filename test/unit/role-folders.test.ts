@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import * as pulumi from "@pulumi/pulumi";
+import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
+import * as dovecot from "../../components/roles/dovecot.ts";
+import * as postfix from "../../components/roles/postfix.ts";
+import * as storage from "../../components/roles/storage.ts";
+import * as system from "../../components/roles/system.ts";
+import * as tls from "../../components/roles/tls.ts";
+import * as users from "../../components/roles/users.ts";
+import { checkNames, placeholders, readTemplate } from "../../components/template.ts";
+import { parseSettings } from "../../settings.ts";
+import { defaults } from "./defaults.ts";
+import { applyCannotRun, asServerReads } from "./server/apply.ts";
+import { missing } from "./server/python.ts";
+
+const filesDir = join(import.meta.dirname, "..", "..", "files");
+const folderNames = readdirSync(filesDir).filter((name) => name !== "apply");
+
+const settingsOf = (texts: Record<string, string>) => {
+  const given = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example", ...texts };
+  const full = Object.entries(given).map(([name, text]) => [`mailfruit:${name}`, text]);
+  return parseSettings(Object.fromEntries(full), { defaults });
+};
+
+const volume = { volumeName: "mail-mail-1a2b3c", size: "10" };
+const material = { key: "KEY-CANARY\n", chain: "CHAIN\n", ca: "CA\n" };
+const outputs = {
+  key: pulumi.secret(material.key),
+  chain: pulumi.output(material.chain),
+  ca: pulumi.output(material.ca),
+};
+
+/** Every role with its values, for some settings. */
+function rolesFor(settings: ReturnType<typeof settingsOf>) {
+  const { key, chain, ca } = tls.variables(outputs);
+  assert.deepEqual([key, chain, ca], [outputs.key, outputs.chain, outputs.ca]);
+  assert.deepEqual(storage.variables("mail-mail-1a2b3c", 10), volume);
+  const values: [RoleFolder, Record<string, string>][] = [
+    [system.folder, system.variables(settings)],
+    [storage.folder, volume],
+    [tls.folder, material],
+    [users.folder, users.variables(settings)],
+    [postfix.folder, postfix.variables(settings)],
+    [dovecot.folder, dovecot.variables(settings)],
+  ];
+  return values.map(([folder, given]) => ({ folder, given, text: renderRole(folder, given) }));
+}
+
+const variants = [
+  settingsOf({}),
+  settingsOf({ debug: "true", inboundTls: "opportunistic" }),
+  settingsOf({ serverHostname: "mx.eu.anna.example", adminEmail: "o'neil+x@anna.example" }),
+];
+
+suite("the roles", () => {
+  test("are the folders of files/, each read without a complaint and known here", () => {
+    assert.deepEqual(
+      rolesFor(settingsOf({}))
+        .map(({ folder }) => folder.name)
+        .sort(),
+      folderNames.sort(),
+    );
+    for (const name of folderNames) assert.doesNotThrow(() => readRoleFolder(name), name);
+  });
+
+  test("have a value for every name in their files, and no value too many", () => {
+    for (const settings of variants)
+      for (const { folder, given } of rolesFor(settings)) {
+        checkNames([...folder.files.values()], Object.keys(given), folder.name);
+        assert.ok(Object.values(given).every((value) => typeof value === "string"));
+      }
+  });
+
+  test("come out with no name left in their texts", () => {
+    for (const settings of variants)
+      for (const { folder, text } of rolesFor(settings))
+        assert.deepEqual(placeholders({ origin: folder.name, text }), []);
+  });
+
+  test("show no secret: the key is in the role of certificates, and that alone is sent as a secret", () => {
+    for (const { folder, text } of rolesFor(settingsOf({ debug: "true" })))
+      assert.equal(text.includes("KEY-CANARY"), folder.name === "tls", folder.name);
+  });
+
+  test("keep secret files from everybody but root", () => {
+    assert.equal(tls.folder.manifest.files["/etc/ssl/mail/key.pem"]?.mode, "0600");
+    const loose = rolesFor(settingsOf({}))
+      .flatMap(({ folder }) => Object.entries(folder.manifest.files))
+      .filter(([, { mode }]) => /[2367]$/.test(mode) || /[2367].$/.test(mode));
+    assert.deepEqual(loose, [], "nobody but the owner writes");
+  });
+
+  test("own each file and each directory once, so that no two of them fight over it", () => {
+    for (const part of ["files", "directories"] as const) {
+      const paths = rolesFor(settingsOf({})).flatMap(({ folder }) =>
+        part === "files" ? [...folder.files.keys()] : Object.keys(folder.manifest.directories),
+      );
+      assert.equal(new Set(paths).size, paths.length, paths.join());
+    }
+  });
+
+  test("name packages as Debian spells them, none twice", () => {
+    for (const { folder } of rolesFor(settingsOf({}))) {
+      const { packages } = folder.manifest;
+      assert.equal(new Set(packages).size, packages.length);
+      for (const name of packages) assert.match(name, /^[a-z0-9][a-z0-9+.-]+$/);
+    }
+  });
+
+  test("name units with their kind, and none without a package or file that brings it", () => {
+    for (const { folder } of rolesFor(settingsOf({})))
+      for (const unit of Object.keys(folder.manifest.units))
+        assert.match(unit, /^[a-z0-9@-]+\.(service|timer|mount|socket)$/);
+  });
+
+  test("bring files that the server would read: no editor's leftovers, every one with a final newline", () => {
+    for (const { folder } of rolesFor(settingsOf({})))
+      for (const [path, { text }] of folder.files) {
+        assert.doesNotMatch(path, /(~|\.swp|\.orig|\.bak|\.DS_Store)$/);
+        assert.ok(text.endsWith("\n") || /^\{\{\w+\}\}$/.test(text), path);
+        assert.ok(!text.includes("\r"), path);
+      }
+  });
+
+  test("arrive at the server as they are", { skip: applyCannotRun }, () => {
+    for (const { folder, given, text } of rolesFor(settingsOf({ debug: "true" }))) {
+      const read = JSON.stringify(asServerReads(text));
+      for (const value of Object.values(given))
+        assert.ok(read.includes(JSON.stringify(value).slice(1, -1)), folder.name);
+    }
+  });
+});
+
+suite("settings reach the server", () => {
+  const textOf = (name: string, settings: ReturnType<typeof settingsOf>) =>
+    rolesFor(settings).find(({ folder }) => folder.name === name)?.text ?? assert.fail(name);
+
+  test("mail without TLS is taken on port 25 only where the administrator wants that", () => {
+    assert.match(textOf("postfix", settingsOf({})), /^ *smtpd_tls_security_level = encrypt$/m);
+    const loose = textOf("postfix", settingsOf({ inboundTls: "opportunistic" }));
+    assert.match(loose, /^ *smtpd_tls_security_level = may$/m);
+    assert.equal(
+      loose.match(/smtpd_tls_security_level=encrypt/g)?.length,
+      2,
+      "both submission ports",
+    );
+  });
+
+  /** What `mailfruit sync` reads. */
+  const accounts = (texts: Record<string, string>) =>
+    JSON.parse(users.variables(settingsOf(texts)).accounts);
+
+  test("the addresses that every domain must have lead to the administrator", () => {
+    const { domains, aliases, debugUsers } = accounts({});
+    assert.deepEqual(domains, ["anna.example"]);
+    assert.deepEqual(Object.keys(aliases), [
+      ...["postmaster", "abuse", "hostmaster", "webmaster"].map((name) => `${name}@anna.example`),
+      ...["root", "postmaster"].map((name) => `${name}@mail.anna.example`),
+    ]);
+    for (const destination of Object.values(aliases))
+      assert.deepEqual(destination, ["anna@elsewhere.example"]);
+    assert.deepEqual(debugUsers, []);
+  });
+
+  test("an administrator who is postmaster gets no alias that leads to itself", () => {
+    for (const adminEmail of ["postmaster@anna.example", "Postmaster@Anna.example"]) {
+      const { aliases } = accounts({ adminEmail });
+      assert.equal(aliases["postmaster@anna.example"], undefined);
+      assert.deepEqual(aliases["abuse@anna.example"], [adminEmail]);
+    }
+  });
+
+  test("a user for trying things out is there with debug only", () => {
+    assert.equal(users.testAddress(settingsOf({})), null);
+    assert.equal(users.testAddress(settingsOf({ debug: "true" })), "test@anna.example");
+    assert.deepEqual(accounts({ debug: "true" }).debugUsers, ["test@anna.example"]);
+  });
+
+  test("the machine knows its full and its short name", () => {
+    const text = textOf("system", settingsOf({ serverHostname: "mx.eu.anna.example" }));
+    assert.match(text, /^ *127\.0\.1\.1 mx\.eu\.anna\.example mx$/m);
+  });
+
+  test("an administrator's address can't break out of apt's configuration", () => {
+    const text = textOf("system", settingsOf({ adminEmail: "o'neil+x@anna.example" }));
+    assert.match(text, /^ *Unattended-Upgrade::Mail "o'neil\+x@anna\.example";$/m);
+  });
+});
+
+suite("programs for the server", () => {
+  const programs = ["apply/apply", "apply/prove", "users/usr/local/sbin/mailfruit"];
+  const scripts = ["apply/ready.sh", "apply/packages.sh"];
+
+  test("have values for their names", () => {
+    checkNames([readTemplate("apply/packages.sh")], ["packages"], "components/host.ts");
+    const given = ["serverHostname", "mailDomain", "inboundTls", "proves"];
+    checkNames([readTemplate("apply/prove")], given, "components/mail-server.ts");
+    for (const path of ["apply/apply", "apply/ready.sh"])
+      assert.deepEqual(placeholders(readTemplate(path)), []);
+  });
+
+  test("are Python that compiles", { skip: missing("/usr/bin/python3", "python3") }, () => {
+    for (const path of programs) {
+      const check = "import ast, sys; ast.parse(sys.stdin.buffer.read())";
+      const done = spawnSync("/usr/bin/python3", ["-c", check], {
+        input: readFileSync(join(filesDir, path)),
+        encoding: "utf8",
+      });
+      assert.equal(done.status, 0, `${path}: ${done.stderr}`);
+      assert.ok(statSync(join(filesDir, path)).size > 0);
+    }
+  });
+
+  test("are shell without a shellcheck complaint", {
+    skip: missing("shellcheck", "shellcheck"),
+  }, () => {
+    const paths = scripts.map((path) => join(filesDir, path));
+    const done = spawnSync("shellcheck", paths, { encoding: "utf8" });
+    assert.equal(done.status, 0, done.stdout);
+  });
+});
