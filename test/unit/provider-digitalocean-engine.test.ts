@@ -51,7 +51,7 @@ export const privateKey = key.privateKeyOpenssh;
 
 const sameTwice = /(\d+) unchanged/;
 
-describe("a server's resources in real runs of the engine", { skip }, () => {
+describe("a server's resources in real runs of the engine", { skip, timeout: 240_000 }, () => {
   let api: Api;
   let dir = "";
   let project: Project;

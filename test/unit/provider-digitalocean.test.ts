@@ -16,7 +16,7 @@ import {
 
 const sha1 = (text: string) => createHash("sha1").update(text).digest("hex");
 
-describe("the digitalocean plugin", () => {
+describe("the digitalocean plugin", { timeout: 60_000 }, () => {
   let api: Api;
   let plugin: Plugin;
   const of = (type: string): PluginResource =>

@@ -27,7 +27,7 @@ const text = (value: JavaScriptValue | undefined): string => {
   return String(value);
 };
 
-describe("the tls plugin", () => {
+describe("the tls plugin", { timeout: 60_000 }, () => {
   let plugin: Plugin;
   let keys: PluginResource;
   let selfSigned: PluginResource;
