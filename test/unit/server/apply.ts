@@ -1,10 +1,11 @@
 import { execFileSync, type SpawnOptions, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { stringify } from "yaml";
 import { pythonLacks } from "./python.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 const probe = join(import.meta.dirname, "apply-probe.py");
 const fakeSystemctl = join(import.meta.dirname, "systemctl");
@@ -45,7 +46,7 @@ export interface Outcome {
 
 /** A server below a temporary folder, with a fake systemctl, on which roles are applied. */
 export class FakeServer implements Disposable {
-  readonly root = mkdtempSync(join(tmpdir(), "mailfruit-apply-"));
+  readonly root = temporaryFolder("apply");
   readonly env: NodeJS.ProcessEnv;
 
   constructor() {
