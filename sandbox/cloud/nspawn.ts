@@ -215,7 +215,7 @@ export class NspawnHypervisor implements Hypervisor {
       const dir = this.#state.guestDir(dnsGuestId);
       if (!(await guests.isOn(dir))) return; // start() writes them before it boots the server
       const changed = await writeZones(join(dir, "root"), plan, zones);
-      await reloadZones(this.#state.dir, zones, changed);
+      await reloadZones(this.#state.dir, changed);
     });
   }
 
