@@ -34,7 +34,7 @@ follow() {
   : >"$log"
   "$@" >>"$log" 2>&1 </dev/null &
   worker=$!
-  tail -n +1 -f --pid="$worker" "$log" || true
+  tail -n +1 -f -s 0.1 --pid="$worker" "$log" || true
   wait "$worker"
 }
 
@@ -61,7 +61,7 @@ explain() {
   free=$(df -k --output=avail / | tail -n 1)
   [ "$free" -gt 100000 ] ||
     fail "no room on the server's disk: $((free / 1024)) MiB are free on /. Make room or take a larger size, then run \`pulumi up\` again; it goes on where it stopped."
-  fail "$1 apt's own words are above and in $log on the server. Run \`pulumi up\` again when this is mended; it goes on where it stopped."
+  fail "$1 Its own words are above and in $log on the server. Run \`pulumi up\` again when this is mended; it goes on where it stopped."
 }
 
 main() {
@@ -74,7 +74,8 @@ main() {
   hold_services
   trap 'rm -f "$policy"' EXIT
   await_daily_upgrade
-  dpkg --configure -a --force-confdef --force-confold >/dev/null </dev/null
+  follow dpkg --configure -a --force-confdef --force-confold ||
+    explain "packages that an earlier run left half installed could not be set up."
   follow apt update || explain "the package lists could not be fetched from Debian's mirror."
   follow apt full-upgrade || explain "Debian's upgrade failed."
   follow apt --no-install-recommends install $packages || explain "the packages could not be installed."
