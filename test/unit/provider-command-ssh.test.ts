@@ -62,7 +62,8 @@ describe("reaching a server", () => {
     const other = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 });
     await assert.rejects(
       create({ hostKey: other.public }),
-      /ssh: handshake failed: ssh: no common algorithm for host key; we offered: \[ecdsa-sha2-nistp256\]/,
+      // The server may be faster in breaking off.
+      /ssh: handshake failed: (ssh: no common algorithm for host key; we offered: \[ecdsa-sha2-nistp256\]|.*reset by peer|EOF)/,
     );
   });
 
@@ -141,9 +142,7 @@ describe("logging in", () => {
   }
 
   test("with an encrypted private key, if its password is right", async () => {
-    const options = { passphrase: "open", cipher: "aes256-ctr", rounds: 4 };
-    const encrypted = ssh2.utils.generateKeyPairSync("ed25519", options).private;
-    const login = { privateKey: encrypted };
+    const login = { privateKey: newKey("open").private };
     assert.equal((await create({ ...login, privateKeyPassword: "open" })).state.stdout, "ok");
     await assert.rejects(create({ ...login, privateKeyPassword: "no" }), {
       message: "x509: decryption password incorrect",

@@ -12,6 +12,7 @@ import {
   unknown,
   type Value,
 } from "../kit.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 const serverDefaults = { user: "root", port: 22, dialErrorLimit: 10, perDialTimeout: 15 };
 
@@ -116,11 +117,11 @@ async function runStep(
   const previous = parseOutput(oldState);
   const line = steps.map((step) => command[step]).find((text) => text !== undefined);
   if (line === undefined) return { ...previous };
-  const timeout = timeoutSeconds === undefined ? [] : [AbortSignal.timeout(timeoutSeconds * 1000)];
-  const output = await run(line, command, previous, {
-    signal: AbortSignal.any([signal, ...timeout]),
-    status: (message) => log("status", message),
-    log,
-  });
-  return { ...output };
+  const limit = new TimeLimit(signal, timeoutSeconds);
+  try {
+    const status = (message: string) => log("status", message);
+    return { ...(await run(line, command, previous, { signal: limit.signal, status, log })) };
+  } finally {
+    limit.end();
+  }
 }

@@ -41,13 +41,6 @@ async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
   try {
     await sleep(milliseconds, undefined, { signal });
   } catch (error) {
-    throw signal.aborted ? endOf(signal) : error;
+    throw signal.aborted ? signal.reason : error;
   }
-}
-
-/** Why a signal ended the work, in the real plugin's words. */
-function endOf(signal: AbortSignal): Error {
-  const reason: unknown = signal.reason;
-  const late = reason instanceof Error && reason.name === "TimeoutError";
-  return new Error(late ? "context deadline exceeded" : "context canceled");
 }

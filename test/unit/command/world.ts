@@ -14,7 +14,14 @@ export const pluginCommand = realPlugin
   ? [realPlugin]
   : [process.execPath, join(root, "sandbox", "providers", "command.ts")];
 
-export const newKey = () => ssh2.utils.generateKeyPairSync("ed25519");
+/** An Ed25519 key; ssh2 makes a damaged one now and then. */
+export function newKey(passphrase?: string): { private: string; public: string } {
+  const encryption = { passphrase: passphrase ?? "", cipher: "aes256-ctr", rounds: 4 };
+  const options = passphrase === undefined ? {} : encryption;
+  const pair = ssh2.utils.generateKeyPairSync("ed25519", options);
+  const isDamaged = ssh2.utils.parseKey(pair.private, passphrase) instanceof Error;
+  return isDamaged ? newKey(passphrase) : pair;
+}
 
 /** Appears in a private key and a stdin; must appear nowhere else. */
 export const canary = "canary-5e1f0c";
