@@ -146,7 +146,8 @@ export class Daemon {
       const end = text.lastIndexOf("\n") + 1;
       position += end;
       for (const line of text.subarray(0, end).toString().split("\n")) {
-        if (line !== "") report(line.replace(/^\d{4}-\d\d-\d\dT\S+Z /, ""));
+        const words = line.replace(/^\d{4}-\d\d-\d\dT\S+Z /, "");
+        if (words !== "" && !isRequest(words)) report(words);
       }
     };
     const timer = setInterval(() => read().catch(() => {}), 200);
@@ -211,4 +212,9 @@ function json(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** The log's lines of requests are for who looks for them, not for who waits for the cloud. */
+function isRequest(words: string): boolean {
+  return /^(?:GET|POST|PUT|PATCH|DELETE) \//.test(words);
 }
