@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Listr } from "listr2";
+import { Listr, ListrLogger, ProcessOutput } from "listr2";
 import { ensureImage } from "./cloud/image.ts";
 import { ensureCli } from "./engine/cli.ts";
 import { ensurePlugins } from "./engine/plugins.ts";
@@ -9,63 +9,77 @@ import { withLock } from "./lock.ts";
 import { sandboxDir } from "./paths.ts";
 
 type Report = (line: string) => void;
+type Step = { title: string; work: (report: Report) => Promise<unknown> };
+
+const steps: Step[] = [
+  { title: "Debian packages", work: ensureHostPackages },
+  {
+    title: "Pulumi engine",
+    work: async (report) => {
+      await ensureCli(report);
+      await ensureLanguageHost();
+    },
+  },
+  { title: "Provider plugins", work: ensurePlugins },
+  { title: "Guest image", work: ensureImage },
+];
 
 /**
  * Makes whatever of the sandbox isn't there yet: Debian packages, engine, plugins, guest image. Each part
  * can be interrupted and run again; where all is there it takes a second. A second one at a time waits.
+ *
+ * @param options With `quiet` only what has to be done is spoken of.
  */
-export function setup(): Promise<void> {
+export function setup(options: { quiet?: boolean } = {}): Promise<void> {
   const waiting = () => console.error("Waiting for another setup in this checkout to end.");
-  return withLock(join(sandboxDir, "setup.lock"), waiting, runSteps);
+  // Progress is no result: all of it goes to stderr, and stdout stays free for what a command prints.
+  const isLive = process.stderr.isTTY === true && !process.env.CI && !options.quiet;
+  return withLock(join(sandboxDir, "setup.lock"), waiting, async () => {
+    await removePolicy();
+    await (isLive ? runLive() : runPlain());
+  });
 }
 
-async function runSteps(): Promise<void> {
-  await removePolicy();
-  const steps = new Listr(
-    [
-      step("Debian packages", ensureHostPackages),
-      step("Pulumi engine", async (report) => {
-        await ensureCli(report);
-        await ensureLanguageHost();
-      }),
-      step("Provider plugins", async (report) => {
-        await ensurePlugins(report);
-      }),
-      step("Guest image", ensureImage),
-    ],
-    {
-      renderer: isLive() ? "default" : "simple",
-      registerSignalListeners: false,
-      rendererOptions: isLive() ? { collapseErrors: false } : {},
-    },
-  );
-  await steps.run();
-}
-
-function step(title: string, work: (report: Report) => Promise<void>) {
-  return {
+/** A list on the terminal, in which each step shows its last line while it works. */
+async function runLive(): Promise<void> {
+  const processOutput = new ProcessOutput(process.stderr, process.stderr);
+  const logger = new ListrLogger({ processOutput });
+  const tasks = steps.map(({ title, work }) => ({
     title,
     task: async (_: unknown, task: { output: string; title: string }) => {
-      const started = Date.now();
-      await work(paced((line) => (task.output = line)));
-      const seconds = Math.round((Date.now() - started) / 1000);
-      if (seconds > 1) task.title = `${title} (${seconds} s)`;
+      const report = paced(100, (line) => {
+        task.output = line;
+      });
+      task.title = `${title}${await timed(() => work(report))}`;
     },
-  };
+  }));
+  const rendererOptions = { logger, showErrorMessage: false };
+  await new Listr(tasks, { rendererOptions, registerSignalListeners: false }).run();
 }
 
-/** Passes at most one line in a while on: on a terminal it replaces the one before, in a log it stays. */
-function paced(report: Report): Report {
-  const pause = isLive() ? 100 : 10_000;
+/** For a log: a line from time to time, none from a step that has nothing to do. */
+async function runPlain(): Promise<void> {
+  for (const { title, work } of steps) {
+    const report = paced(10_000, (line) => console.error(`${title}: ${line}`));
+    const took = await timed(() => work(report));
+    if (took) console.error(`${title}: done${took}`);
+  }
+}
+
+/** Runs a step; returns how long it took, as " (12 s)", or "" where that is not worth a word. */
+async function timed(work: () => Promise<unknown>): Promise<string> {
+  const started = Date.now();
+  await work();
+  const seconds = Math.round((Date.now() - started) / 1000);
+  return seconds > 1 ? ` (${seconds} s)` : "";
+}
+
+/** Passes on at most one line in so many milliseconds. */
+function paced(pause: number, report: Report): Report {
   let next = 0;
   return (line) => {
     if (Date.now() < next || line.trim() === "") return;
     next = Date.now() + pause;
     report(line);
   };
-}
-
-/** Whether somebody watches a terminal, on which lines may be overwritten. */
-function isLive(): boolean {
-  return process.stdout.isTTY === true && !process.env.CI;
 }

@@ -6,6 +6,7 @@ import { writeFileAtomic } from "../files.ts";
 import { paths, root } from "../paths.ts";
 import { Stack } from "../stack.ts";
 import { Stopwatch } from "../stopwatch.ts";
+import { UpDisplay } from "../up-display.ts";
 import { sendFromOutside } from "../world/outside.ts";
 import { readMail } from "../world/reader.ts";
 import { setupOnly } from "./setup.ts";
@@ -25,14 +26,14 @@ type Outputs = z.infer<typeof outputs>;
 /** From nothing to a mail that has been sent from outside and read; the server stays up. */
 export async function demo(): Promise<void> {
   const watch = new Stopwatch();
-  await watch.time("setup", setupOnly);
+  await watch.time("setup", () => setupOnly());
   heading("Starting the cloud");
   const cloud = await watch.time("cloud", startCloud);
 
   heading("pulumi up of stack dev");
   const stack = await Stack.open("dev", { configFrom: join(root, "Pulumi.dev.yaml") });
   await stack.clearStaleLock();
-  await watch.time("pulumi up", () => stack.up({ onOutput: showProgress }));
+  await watch.time("pulumi up", () => bringUp(stack));
   const server = outputs.parse(await stack.outputs({ secrets: true }));
 
   heading(`A mail from outside to ${server.testUser.address}`);
@@ -40,6 +41,15 @@ export async function demo(): Promise<void> {
   const caFile = join(paths.stacks, "dev-ca.pem");
   await writeFileAtomic(caFile, server.ca);
   console.log(summary(server, relative(root, caFile), cloud.resolverAddress, watch));
+}
+
+async function bringUp(stack: Stack): Promise<void> {
+  const display = new UpDisplay(process.stdout);
+  try {
+    await stack.up({ onOutput: (line) => display.show(line) });
+  } finally {
+    display.end();
+  }
 }
 
 async function mailFromOutside(server: Outputs, resolver: string): Promise<void> {
@@ -78,11 +88,6 @@ The mail server runs and stays up.
   Stop         npm run sandbox -- down   (down --all removes what is on disk, too)
   It took      ${watch}
 `;
-}
-
-/** pulumi's output without the dots by which it shows that it lives. */
-function showProgress(line: string): void {
-  if (line.trim() !== "" && !/^@ \w+\.+$/.test(line.trim())) console.log(line);
 }
 
 function heading(text: string): void {

@@ -36,7 +36,7 @@ async function previewOwn(stack: string): Promise<number> {
 }
 
 async function previewInSandbox(name: string): Promise<number> {
-  await setupOnly();
+  await setupOnly({ quiet: true });
   await startCloud();
   const stack = await Stack.open(
     name,

@@ -9,7 +9,7 @@ import { setupOnly } from "./setup.ts";
 
 /** Runs the engine for a person, on a stack of the sandbox with the sandbox's configuration of it. */
 export async function pulumi(args: string[]): Promise<number> {
-  await setupOnly();
+  await setupOnly({ quiet: true });
   await startCloud();
   const stack = stackOf(args) ?? "dev";
   if (stack === "dev" && !(await hasStack("dev"))) {
