@@ -50,8 +50,8 @@ export class Host extends pulumi.ComponentResource {
       user: args.user,
       privateKey: args.privateKey,
       hostKey: args.hostKey,
-      // The first connection meets a machine that boots: four minutes of tries.
-      dialErrorLimit: 60,
+      // The first connection meets a droplet that boots: four minutes of tries. A machine that was there before is up.
+      dialErrorLimit: args.machine ? 60 : 5,
       perDialTimeout: 15,
     });
 
