@@ -15,6 +15,7 @@ interface Internals {
 type Opened = ((error: Error | undefined, channel: OpenChannel) => void) & { type?: string };
 type OpenChannel = ClientChannel & {
   _callbacks: ((failed: boolean | Error) => void)[];
+  incoming: { state: string };
   outgoing: { id: number };
 };
 
@@ -66,7 +67,10 @@ export class CommandChannel {
 
   #request(failure: string, send: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#channel._callbacks.push((failed) => (failed ? reject(new Error(failure)) : resolve()));
+      const isOpen = () => this.#channel.incoming.state === "open";
+      this.#channel._callbacks.push((failed) =>
+        failed ? reject(new Error(isOpen() ? failure : "EOF")) : resolve(),
+      );
       send();
     });
   }

@@ -70,11 +70,11 @@ async function execute(
   const ended = endOf(stream);
   try {
     await channel.execute(line);
-    // A command that ends without reading all of it is no error.
-    stream.on("error", () => {});
     stream.end(command.stdin ?? "");
     const failure = await ended;
     if (failure !== undefined) throw new Error(failure);
+    // A command that doesn't read its stdin fails, if that is more than the server takes in advance.
+    if (!stream.writableFinished) throw new Error("EOF");
   } catch (error) {
     throw new Error(`${messageOf(error)}: running ${quote(line)}:\n${capture.everything()}`);
   } finally {
