@@ -6,7 +6,7 @@ export type Line =
   | { kind: "progress"; text: string }
   | { kind: "noise" };
 
-const step = /^\s*(\S{1,3}) +\S+:\S+ (\S+) (\S+ing|\S+ed|read) \(([\d.]+s)\) ?(.*)$/;
+const step = /^\s*(\S{1,3}) +\S+:\S+ (\S+) (\S+ing|\S+ed|read) \(([\d.]+s)\) ?(.*)$/s;
 
 /**
  * Sorts the lines of `pulumi up --non-interactive`: which resources are done and what failed stays, what they say
@@ -22,7 +22,8 @@ export function lineReader(): (line: string) => Line {
     const [, sign, name, state = "", time, message] = match;
     if (!state.endsWith("ing"))
       return { kind: "event", text: `  ${sign} ${name} ${state} (${time})` };
-    return { kind: "progress", text: `${name} (${time}) ${message?.trim() || state}` };
+    const said = message?.split("\r").at(-1)?.trim(); // a server may count up in one line
+    return { kind: "progress", text: `${name} (${time}) ${said || state}` };
   };
 }
 

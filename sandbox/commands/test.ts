@@ -8,8 +8,8 @@ import { setup } from "../setup.ts";
 
 /** In the order in which they run; system tests share one cloud and two cores. */
 const suites = {
-  unit: { concurrency: 2, minutes: 2 },
-  components: { concurrency: 2, minutes: 5 },
+  unit: { concurrency: 2, minutes: 10 },
+  components: { concurrency: 2, minutes: 10 },
   system: { concurrency: 1, minutes: 30 },
 } as const;
 type SuiteName = keyof typeof suites;

@@ -9,6 +9,7 @@ const output = `Updating (dev):
 @ updating.....
  +  tls:index:PrivateKey mail-ssh-key created (0.10s) 
  +  command:remote:Command mail-host-packages creating (34s) Setting up dovecot-lmtpd (1:2.4.1) ...
+ +  command:remote:Command mail-host-packages creating (34s) (Reading ... 5%\r(Reading ... 100%\r100 files.
  +  command:remote:Command mail-host-packages created (35s) invoke-rc.d: denied
  +- digitalocean:index:Droplet mail-droplet replaced (3s) 
  +  command:remote:Command mail-host-postfix **creating failed** error: no room
@@ -52,6 +53,7 @@ test("while a stack goes up, what is done and what fails stays, outputs and dots
     [
       "mailfruit-dev (0s) creating",
       "mail-host-packages (34s) Setting up dovecot-lmtpd (1:2.4.1) ...",
+      "mail-host-packages (34s) 100 files.",
     ],
   );
 });
