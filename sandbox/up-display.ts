@@ -16,7 +16,7 @@ export function lineReader(): (line: string) => Line {
   let inOutputs = false;
   return (line) => {
     if (/^\S/.test(line)) inOutputs = line.startsWith("Outputs:");
-    if (inOutputs || line.trim() === "" || /^@ \w+\.+$/.test(line.trim())) return { kind: "noise" };
+    if (inOutputs || isNoise(line)) return { kind: "noise" };
     const match = step.exec(line);
     if (!match) return { kind: "event", text: line };
     const [, sign, name, state = "", time, message] = match;
@@ -25,6 +25,12 @@ export function lineReader(): (line: string) => Line {
     const said = message?.split("\r").at(-1)?.trim(); // a server may count up in one line
     return { kind: "progress", text: `${name} (${time}) ${said || state}` };
   };
+}
+
+/** Blank lines, signs of life, and resources with which nothing happens. */
+function isNoise(line: string): boolean {
+  const text = line.trim();
+  return text === "" || /^@ \w+\.+$/.test(text) || /^\w+:\S+:\S+ \S+$/.test(text);
 }
 
 /**

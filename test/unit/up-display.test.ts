@@ -13,6 +13,7 @@ const output = `Updating (dev):
  +  command:remote:Command mail-host-packages created (35s) invoke-rc.d: denied
  +- digitalocean:index:Droplet mail-droplet replaced (3s) 
  +  command:remote:Command mail-host-postfix **creating failed** error: no room
+    digitalocean:index:Firewall mail-firewall  
 Diagnostics:
   command:remote:Command (mail-host-postfix):
     error: no room
