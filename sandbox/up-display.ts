@@ -30,7 +30,7 @@ export function lineReader(): (line: string) => Line {
 /** Blank lines, signs of life, and resources with which nothing happens. */
 function isNoise(line: string): boolean {
   const text = line.trim();
-  return text === "" || /^@ \w+\.+$/.test(text) || /^\w+:\S+:\S+ \S+$/.test(text);
+  return text === "" || /^@ \w+\.+$/.test(text) || /^\w+:\S+:\S+ [^\s(]\S*$/.test(text);
 }
 
 /**
