@@ -1,8 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { waitUntil } from "./command.ts";
 import { knotConfiguration, unboundConfiguration, zoneFolder, zoneText } from "./dns.ts";
-import { consoleLog, listens } from "./guests.ts";
+import { listens } from "./guests.ts";
 import type { FirewallRules, Zone } from "./hypervisor.ts";
 import { imagePath } from "./image.ts";
 import type { Plan } from "./network.ts";
@@ -82,12 +81,10 @@ export async function reloadZones(dir: string, setChanged: boolean): Promise<voi
   throw new Error(`Knot doesn't take every zone:\n${[...new Set(errors)].join("\n")}`);
 }
 
-/** @throws Where a server doesn't answer 20 s after the guest was booted. */
-export async function untilServing(plan: Plan, guestDir: string): Promise<void> {
-  for (const { ipv4 } of [plan.resolver, plan.authoritative]) {
-    if (await waitUntil(() => listens(guestDir, 53, ipv4), 20)) continue;
-    throw new Error(`The sandbox's DNS doesn't serve at ${ipv4}: see ${consoleLog(guestDir)}.`);
-  }
+/** Whether both servers take questions. */
+export async function dnsServes(plan: Plan, guestDir: string): Promise<boolean> {
+  const [resolver, authoritative] = [plan.resolver.ipv4, plan.authoritative.ipv4];
+  return (await listens(guestDir, 53, resolver)) && (await listens(guestDir, 53, authoritative));
 }
 
 /** An unchanged zone keeps its serial: only the first line, the SOA, has it. */

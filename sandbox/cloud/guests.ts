@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
-import { mkdir, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import { ifExists, writeFileAtomic } from "../files.ts";
 import { lastLines } from "../process.ts";
 import { killCgroup, makeCgroup } from "./cgroups.ts";
 import { waitUntil } from "./command.ts";
 import { type Device, diskFolder, linkDevices } from "./devices.ts";
-import { mountDisk, unmountDisk } from "./disk.ts";
+import { unmountDisk } from "./disk.ts";
+import { prepareDisk } from "./first-boot.ts";
 import {
   guestNamespace,
   makeGuestLink,
@@ -23,8 +23,8 @@ const cgroupOf = (plan: Plan, id: number) => `${plan.namespace}/${id}`;
 
 export const consoleLog = (dir: string) => join(dir, "console.log");
 
-/** Makes the disk, the link and the console, and boots; resolves when the guest runs, or throws with its last words. */
-export async function boot(
+/** Switches it on; see {@link untilUp}. Where it is off after a crash, {@link pullPlug} comes first. */
+export async function powerOn(
   plan: Plan,
   dir: string,
   guest: GuestRecord,
@@ -36,7 +36,24 @@ export async function boot(
   await writeBootCommand(plan, dir, guest, devices);
   await rm(join(dir, "ended"), { force: true });
   await supervise(dir, await makeCgroup(cgroupOf(plan, guest.id), guest.memoryMiB));
-  if (guest.seed) await untilBooted(dir, guest);
+}
+
+/**
+ * Waits for what tells that it is up. False where it hasn't come in 20 s, as with a server that listens elsewhere.
+ *
+ * @throws Where it ends meanwhile, with the last words of its console. Having powered itself off is no error.
+ */
+export async function untilUp(
+  dir: string,
+  guest: GuestRecord,
+  isUp: () => Promise<boolean>,
+): Promise<boolean> {
+  const settled = await waitUntil(async () => (await isUp()) || !(await isOn(dir)), 20);
+  if ((await isOn(dir)) || (await poweredItselfOff(dir))) return settled;
+  const words = lastLines((await ifExists(readFile(consoleLog(dir), "utf8"))) ?? "");
+  throw new Error(
+    `Guest ${guest.name} doesn't boot. Its console (${consoleLog(dir)}) ends:\n${words}`,
+  );
 }
 
 /** The command line of the next boot; it holds for reboots inside the guest too. */
@@ -130,36 +147,6 @@ export async function pullPlug(plan: Plan, dir: string, id: number): Promise<voi
   await unmountDisk(dir);
 }
 
-/** Mounts the disk. A fresh one gets what the first boot reads; later the files are the guest's own. */
-export async function prepareDisk(plan: Plan, dir: string, guest: GuestRecord): Promise<string> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const root = await mountDisk(dir, guest.image);
-  const prepared = join(dir, "prepared");
-  if ((await ifExists(stat(prepared))) !== undefined) return root;
-  await writeFile(join(root, "etc/resolv.conf"), `nameserver ${plan.resolver.ipv4}\n`);
-  if (guest.seed) await writeSeed(root, guest.id, guest.name, guest.seed);
-  await writeFile(prepared, "");
-  return root;
-}
-
-/** cloud-init's NoCloud source: a folder on the disk. */
-async function writeSeed(
-  root: string,
-  id: number,
-  name: string,
-  seed: { userData: string; sshKeys: string[] },
-): Promise<void> {
-  const folder = join(root, "var/lib/cloud/seed/nocloud");
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const metaData = stringify({
-    "instance-id": String(id),
-    "local-hostname": name,
-    "public-keys": seed.sshKeys,
-  });
-  await writeFile(join(folder, "meta-data"), metaData, { mode: 0o600 });
-  await writeFile(join(folder, "user-data"), seed.userData || "#cloud-config\n", { mode: 0o600 });
-}
-
 /** The supervisor says itself who it is before it boots the guest, so that no guest runs unknown to us. */
 async function supervise(dir: string, cgroups: string[]): Promise<void> {
   const log = await open(consoleLog(dir), "a", 0o600);
@@ -177,16 +164,6 @@ async function supervise(dir: string, cgroups: string[]): Promise<void> {
   await log.close();
   const known = async () => child.exitCode !== null || (await readIdentity(dir)) !== undefined;
   await waitUntil(known, 10, 5);
-}
-
-/** Droplets count as booted when sshd listens; one that has none there, when it has stood for 20 s. */
-async function untilBooted(dir: string, guest: GuestRecord): Promise<void> {
-  await waitUntil(async () => !(await isOn(dir)) || (await listens(dir, 22)), 20);
-  if ((await isOn(dir)) || (await poweredItselfOff(dir))) return;
-  const words = lastLines((await ifExists(readFile(consoleLog(dir), "utf8"))) ?? "");
-  throw new Error(
-    `Guest ${guest.name} doesn't boot. Its console (${consoleLog(dir)}) ends:\n${words}`,
-  );
 }
 
 async function readIdentity(dir: string) {

@@ -26,7 +26,8 @@ export async function requireHostCommands(): Promise<void> {
   throw new Error(`The sandbox's cloud needs Debian packages: apt-get install ${list}`);
 }
 
-async function isInstalled(name: string): Promise<boolean> {
+/** Whether one of the machine's commands is there, also where only an administrator's PATH finds it. */
+export async function isInstalled(name: string): Promise<boolean> {
   const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
   for (const folder of folders) {
     const found = await access(join(folder, name), constants.X_OK).then(

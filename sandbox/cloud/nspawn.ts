@@ -3,32 +3,29 @@ import { join } from "node:path";
 import { paths } from "../paths.ts";
 import { killCgroup } from "./cgroups.ts";
 import { serially } from "./command.ts";
-import { type Device, deviceId, deviceNames, linkDevices, plugIn, pullOut } from "./devices.ts";
+import { linkDevices, plugIn, pullOut } from "./devices.ts";
 import { removeDisk } from "./disk.ts";
-import { dnsGuest, dnsGuestId, reloadZones, untilServing, writeZones } from "./dns-guest.ts";
+import { dnsGuest, dnsGuestId, dnsServes, reloadZones, writeZones } from "./dns-guest.ts";
 import { ruleset } from "./firewall.ts";
+import { prepareDisk } from "./first-boot.ts";
 import * as guests from "./guests.ts";
 import { requireHostCommands } from "./host.ts";
 import type { FirewallRules, GuestSpec, Hypervisor, VolumeSpec, Zone } from "./hypervisor.ts";
 import { ensureImage, imagePath } from "./image.ts";
+import { Ledger } from "./ledger.ts";
 import { MirrorRelay } from "./mirror-relay.ts";
 import {
-  addressesOf,
   chooseNumber,
   ensureNetwork,
   inNamespace,
-  maximumIndex,
-  maximumReserved,
   networkStands,
   type Plan,
-  planFor,
   removeNetwork,
-  reservedIp,
   takenNumbers,
 } from "./network.ts";
 import { listenInNamespace } from "./relay-listener.ts";
-import { type GuestRecord, type SandboxRecord, State, type VolumeRecord } from "./state.ts";
-import * as volumes from "./volumes.ts";
+import { type GuestRecord, State } from "./state.ts";
+import { Volumes } from "./volumes.ts";
 
 export interface NspawnOptions {
   /** The state folder; each has a sandbox of its own, with its own network. */
@@ -40,43 +37,46 @@ export interface NspawnOptions {
 /** Guests by systemd-nspawn in a network namespace of the sandbox's own. */
 export class NspawnHypervisor implements Hypervisor {
   readonly #state: State;
+  readonly #ledger: Ledger;
+  readonly #volumes: Volumes;
   readonly #report: (line: string) => void;
-  readonly #inOrder = { firewall: serially(), record: serially() };
-  readonly #inOrderOf = new Map<number, ReturnType<typeof serially>>();
+  readonly #filterInOrder = serially();
+  readonly #guestsInOrder = new Map<number, ReturnType<typeof serially>>();
   #relay: MirrorRelay | undefined;
 
   constructor(options: NspawnOptions = {}) {
     this.#state = new State(options.dir ?? paths.cloud);
+    this.#ledger = new Ledger(this.#state);
+    this.#volumes = new Volumes(this.#state);
     this.#report = options.report ?? (() => {});
   }
 
-  /** Addresses of the sandbox; chosen at the first call and the same ever after. */
-  async plan(): Promise<Plan> {
-    return planFor(this.#state.dir, (await this.#sandbox()).number);
+  /** The sandbox's addresses. */
+  plan(): Promise<Plan> {
+    return this.#ledger.plan();
   }
 
   async start(): Promise<void> {
     await requireHostCommands();
     await ensureImage(this.#report);
     await mkdir(this.#state.dir, { recursive: true, mode: 0o700 });
-    await this.#clearLeftovers(await this.plan());
-    const plan = await this.#freePlan();
-    await ensureNetwork(plan);
-    await this.#startRelay(plan);
-    await this.#startDns(plan);
-    const droplets = (await this.#state.guests()).filter((guest) => guest.id !== dnsGuestId);
+    await this.#clearLeftovers();
+    await this.#settleOnNetwork();
+    await this.#startRelay();
+    await this.#startDns();
     const wanted: GuestRecord[] = [];
-    for (const guest of droplets) if (await this.#shouldBeOn(guest)) wanted.push(guest);
-    await Promise.all(wanted.map((guest) => this.#boot(guest)));
+    for (const guest of await this.#state.guests()) {
+      if (await this.#shouldBoot(guest)) wanted.push(guest);
+    }
+    await Promise.all(wanted.map((guest) => this.#boot(guest.id)));
   }
 
   async stop(): Promise<void> {
+    if (!(await this.#state.sandbox())) return;
     const plan = await this.plan();
     const ids = await this.#state.guestIds();
     await Promise.all(ids.map((id) => this.#stopGuest(plan, id)));
-    for (const volume of await this.#state.volumes()) {
-      await volumes.detachLoop(this.#state.volumeFile(volume.id));
-    }
+    await this.#volumes.detachAll();
     await this.close();
     await removeNetwork(plan);
     await killCgroup(plan.namespace);
@@ -98,7 +98,7 @@ export class NspawnHypervisor implements Hypervisor {
     if (await this.#state.guest(spec.id)) throw new Error(`There is a guest ${spec.id} already.`);
     try {
       await this.#state.saveGuest(guest);
-      await this.#boot(guest);
+      await this.#boot(spec.id);
     } catch (error) {
       await this.destroyGuest(spec.id);
       throw error;
@@ -107,111 +107,88 @@ export class NspawnHypervisor implements Hypervisor {
 
   async destroyGuest(id: number): Promise<void> {
     const plan = await this.plan();
-    await this.#guestInOrder(id, async () => {
+    await this.#inOrder(id, async () => {
       const dir = this.#state.guestDir(id);
       await guests.pullPlug(plan, dir, id);
-      for (const volume of await this.#volumesOf(id)) await this.#release(volume);
+      for (const volume of await this.#volumes.of(id)) await this.#volumes.release(volume);
       await removeDisk(dir);
       await rm(dir, { recursive: true, force: true });
     });
-    await this.#forgetReserved(id);
-    await this.#applyFirewall();
+    await this.#ledger.forgetGuest(id);
+    await this.#applyFilter();
   }
 
   async powerOn(id: number): Promise<void> {
-    const guest = await this.#setPower(id, "on");
-    if (!(await this.isOn(id))) await this.#boot(guest);
+    await this.#changeGuest(id, { power: "on" });
+    await this.#boot(id);
   }
 
   async powerOff(id: number, how: "graceful" | "hard"): Promise<void> {
-    await this.#setPower(id, "off");
+    await this.#changeGuest(id, { power: "off" });
     const plan = await this.plan();
     const end = how === "graceful" ? guests.shutDown : guests.pullPlug;
-    await this.#guestInOrder(id, () => end(plan, this.#state.guestDir(id), id));
+    await this.#inOrder(id, () => end(plan, this.#state.guestDir(id), id));
   }
 
   async rebuildGuest(id: number, imageSlug: string): Promise<void> {
-    const guest = await this.#guest(id);
-    const image = await imageOf(imageSlug);
+    await this.#changeGuest(id, { image: await imageOf(imageSlug), power: "on" });
     const plan = await this.plan();
-    const dir = this.#state.guestDir(id);
-    await this.#guestInOrder(id, async () => {
-      await guests.pullPlug(plan, dir, id);
-      await removeDisk(dir);
+    await this.#inOrder(id, async () => {
+      await guests.pullPlug(plan, this.#state.guestDir(id), id);
+      await removeDisk(this.#state.guestDir(id));
     });
-    const rebuilt: GuestRecord = { ...guest, image, power: "on" };
-    await this.#state.saveGuest(rebuilt);
-    await this.#boot(rebuilt);
+    await this.#boot(id);
   }
 
   async setFirewall(guestId: number, rules: FirewallRules | null): Promise<void> {
-    await this.#guestInOrder(guestId, async () => {
-      await this.#state.saveGuest({ ...(await this.#guest(guestId)), rules });
-    });
-    await this.#applyFirewall();
+    await this.#changeGuest(guestId, { rules });
+    await this.#applyFilter();
   }
 
-  async createVolume(spec: VolumeSpec): Promise<void> {
-    await volumes.makeVolumeFile(this.#state.volumeFile(spec.id), spec);
-    const { id, name, gigabytes } = spec;
-    await this.#state.saveVolume({ id, name, gigabytes, guest: null, device: "" });
+  createVolume(spec: VolumeSpec): Promise<void> {
+    return this.#volumes.create(spec);
   }
 
   async destroyVolume(id: string): Promise<void> {
     if (await this.#state.volume(id)) await this.detachVolume(id);
-    await this.#state.removeVolume(id);
+    await this.#volumes.destroy(id);
   }
 
-  async resizeVolume(id: string, gigabytes: number): Promise<void> {
-    const volume = await this.#volume(id);
-    await volumes.resizeVolumeFile(this.#state.volumeFile(id), gigabytes);
-    await this.#state.saveVolume({ ...volume, gigabytes });
+  resizeVolume(id: string, gigabytes: number): Promise<void> {
+    return this.#volumes.resize(id, gigabytes);
   }
 
   async attachVolume(id: string, guestId: number): Promise<void> {
-    await this.#guestInOrder(guestId, async () => {
+    await this.#inOrder(guestId, async () => {
       const guest = await this.#guest(guestId);
-      const volume = await this.#volume(id);
-      if (volume.guest === guestId) return;
-      if (volume.guest !== null) {
-        throw new Error(`Volume ${volume.name} is at guest ${volume.guest}.`);
-      }
-      const taken = (await this.#volumesOf(guestId)).map((other) => other.device);
-      const device = deviceNames.find((name) => !taken.includes(name));
-      if (!device) throw new Error(`Guest ${guest.name} has as many volumes as it can.`);
-      await this.#state.saveVolume({ ...volume, guest: guestId, device });
-      const devices = await this.#updateDevices(guest);
-      const added = devices.find((candidate) => candidate.name === device);
-      if (added && (await this.isOn(guestId))) await plugIn(this.#state.dir, guestId, added);
+      if ((await this.#volumes.get(id)).guest === guestId) return;
+      const device = await this.#volumes.claim(id, guestId);
+      await this.#updateDevices(guest);
+      if (await this.isOn(guestId)) await plugIn(this.#state.dir, guestId, device);
     });
   }
 
   async detachVolume(id: string): Promise<void> {
-    const { guest: guestId } = await this.#volume(id);
+    const { guest: guestId } = await this.#volumes.get(id);
     if (guestId === null) return;
-    await this.#guestInOrder(guestId, async () => {
-      const volume = await this.#volume(id);
+    await this.#inOrder(guestId, async () => {
+      const volume = await this.#volumes.get(id);
+      if (volume.guest !== guestId) return;
       if (await this.isOn(guestId)) await pullOut(this.#state.dir, guestId, volume.device);
-      await this.#release(volume);
-      const guest = await this.#state.guest(guestId);
-      if (guest) await this.#updateDevices(guest);
+      await this.#volumes.release(volume);
+      await this.#updateDevices(await this.#guest(guestId));
     });
   }
 
   async assignReservedIp(ip: string, guestId: number | null): Promise<void> {
-    await this.#changeSandbox((sandbox) => {
-      delete sandbox.reserved[ip];
-      if (guestId !== null) sandbox.reserved[ip] = guestId;
-    });
-    await this.#applyFirewall();
+    await this.#ledger.assignReservedIp(ip, guestId);
+    await this.#applyFilter();
   }
 
   async setZones(zones: Zone[]): Promise<void> {
-    await this.#changeSandbox((sandbox) => {
-      sandbox.zones = zones;
-    });
+    await this.#ledger.setZones(zones);
     const plan = await this.plan();
-    await this.#guestInOrder(dnsGuestId, async () => {
+    await this.#inOrder(dnsGuestId, async () => {
       const dir = this.#state.guestDir(dnsGuestId);
       if (!(await guests.isOn(dir))) return; // start() writes them before it boots the server
       const changed = await writeZones(join(dir, "root"), plan, zones);
@@ -219,49 +196,20 @@ export class NspawnHypervisor implements Hypervisor {
     });
   }
 
-  async allocateAddresses(): Promise<{ ipv4: string; ipv4Private: string; ipv6: string }> {
-    const used = new Set((await this.#state.guests()).flatMap((guest) => guest.ipv4));
-    const plan = await this.plan();
-    const sandbox = await this.#changeSandbox((record) => {
-      do record.lastIndex = (record.lastIndex % maximumIndex) + 1;
-      while (used.has(addressesOf(plan, record.lastIndex).ipv4));
-    });
-    return addressesOf(plan, sandbox.lastIndex);
+  allocateAddresses(): Promise<{ ipv4: string; ipv4Private: string; ipv6: string }> {
+    return this.#ledger.allocateAddresses();
   }
 
-  async allocateReservedIp(): Promise<string> {
-    const plan = await this.plan();
-    const sandbox = await this.#changeSandbox((record) => {
-      record.lastReserved = (record.lastReserved % maximumReserved) + 1;
-    });
-    return reservedIp(plan, sandbox.lastReserved);
-  }
-
-  /** Another sandbox, or the machine itself, may have taken our addresses while we were stopped. */
-  async #freePlan(): Promise<Plan> {
-    const plan = await this.plan();
-    if (await networkStands(plan)) return plan;
-    await removeNetwork(plan);
-    const taken = await takenNumbers();
-    if (!taken(plan.number)) return plan;
-    const droplets = (await this.#state.guestIds()).filter((id) => id !== dnsGuestId);
-    const { lastReserved } = await this.#sandbox();
-    if (droplets.length > 0 || lastReserved > 0) {
-      throw new Error(
-        `${plan.ipv4Range}, the network of this sandbox's droplets, has since been taken on this machine ` +
-          "(ip route): stop the other sandbox or network, or destroy the droplets.",
-      );
-    }
-    const number = await chooseNumber();
-    await this.#changeSandbox((record) => Object.assign(record, { number, lastIndex: 0 }));
-    return this.plan();
+  allocateReservedIp(): Promise<string> {
+    return this.#ledger.allocateReservedIp();
   }
 
   /**
    * Guests that still run are ours again, unless their network is gone; of the others, what a crash left on the
    * machine goes.
    */
-  async #clearLeftovers(plan: Plan): Promise<void> {
+  async #clearLeftovers(): Promise<void> {
+    const plan = await this.plan();
     const adoptable = await networkStands(plan);
     for (const id of await this.#state.guestIds()) {
       const dir = this.#state.guestDir(id);
@@ -271,35 +219,73 @@ export class NspawnHypervisor implements Hypervisor {
     }
   }
 
-  async #startRelay(plan: Plan): Promise<void> {
+  /** Another sandbox, or the machine itself, may have taken our addresses while we were stopped. */
+  async #settleOnNetwork(): Promise<void> {
+    const plan = await this.plan();
+    if (await networkStands(plan)) return;
+    await removeNetwork(plan);
+    if ((await takenNumbers())(plan.number)) {
+      const droplets = (await this.#state.guestIds()).filter((id) => id !== dnsGuestId);
+      if (droplets.length > 0 || (await this.#ledger.read()).lastReserved > 0) {
+        throw new Error(
+          `${plan.ipv4Range}, the network of this sandbox's droplets, has since been taken on this machine ` +
+            "(ip route): stop the other sandbox or network, or destroy the droplets.",
+        );
+      }
+      await this.#ledger.moveTo(await chooseNumber());
+    }
+    await ensureNetwork(await this.plan());
+  }
+
+  async #startRelay(): Promise<void> {
     if (this.#relay) return;
+    const { namespace, gateway } = await this.plan();
     const relay = await MirrorRelay.create(paths.debs);
-    await listenInNamespace(relay, plan.namespace, plan.gateway.ipv4);
+    await listenInNamespace(relay, namespace, gateway.ipv4);
     this.#relay = relay;
   }
 
-  async #startDns(plan: Plan): Promise<void> {
-    const guest = await dnsGuest(plan);
-    const { zones } = await this.#sandbox();
-    const dir = this.#state.guestDir(dnsGuestId);
-    if (await this.isOn(dnsGuestId)) return this.setZones(zones);
+  async #startDns(): Promise<void> {
+    const plan = await this.plan();
+    const { zones } = await this.#ledger.read();
+    if (await this.isOn(dnsGuestId)) {
+      await this.#applyFilter();
+      return this.setZones(zones);
+    }
     // Nothing on its disk is worth keeping, and the image may be a newer one.
+    const dir = this.#state.guestDir(dnsGuestId);
     await removeDisk(dir);
+    const guest = await dnsGuest(plan);
     await this.#state.saveGuest(guest);
-    await writeZones(await guests.prepareDisk(plan, dir, guest), plan, zones);
-    await this.#boot(guest);
-    await untilServing(plan, dir);
+    await writeZones(await prepareDisk(plan, dir, guest), plan, zones);
+    await this.#boot(dnsGuestId);
   }
 
   /** A guest that stop() ended goes on; one that powered itself off stays off. */
-  async #shouldBeOn(guest: GuestRecord): Promise<boolean> {
+  async #shouldBoot(guest: GuestRecord): Promise<boolean> {
     const dir = this.#state.guestDir(guest.id);
     if (guest.power === "off" || (await guests.isOn(dir))) return false;
     return !(await guests.poweredItselfOff(dir));
   }
 
+  /** No error where it is on. */
+  #boot(id: number): Promise<void> {
+    return this.#inOrder(id, async () => {
+      if (await this.isOn(id)) return;
+      const [guest, plan] = [await this.#guest(id), await this.plan()];
+      const dir = this.#state.guestDir(id);
+      await this.#applyFilter();
+      await guests.powerOn(plan, dir, guest, await this.#volumes.devicesOf(id));
+      const isUp = () => (id === dnsGuestId ? dnsServes(plan, dir) : guests.listens(dir, 22));
+      const upInTime = await guests.untilUp(dir, guest, isUp);
+      if (!upInTime && id === dnsGuestId) {
+        throw new Error(`The sandbox's DNS doesn't serve: see ${guests.consoleLog(dir)}.`);
+      }
+    });
+  }
+
   async #stopGuest(plan: Plan, id: number): Promise<void> {
-    await this.#guestInOrder(id, async () => {
+    await this.#inOrder(id, async () => {
       const dir = this.#state.guestDir(id);
       const wasOn = await guests.isOn(dir);
       await guests.shutDown(plan, dir, id);
@@ -307,28 +293,11 @@ export class NspawnHypervisor implements Hypervisor {
     });
   }
 
-  #boot(guest: GuestRecord): Promise<void> {
-    return this.#guestInOrder(guest.id, async () => {
-      const plan = await this.plan();
-      await this.#applyFirewall();
-      const devices = await this.#devicesOf(guest.id);
-      await guests.boot(plan, this.#state.guestDir(guest.id), guest, devices);
-    });
-  }
-
-  async #setPower(id: number, power: "on" | "off"): Promise<GuestRecord> {
-    return this.#guestInOrder(id, async () => {
-      const guest: GuestRecord = { ...(await this.#guest(id)), power };
-      await this.#state.saveGuest(guest);
-      return guest;
-    });
-  }
-
-  async #applyFirewall(): Promise<void> {
+  async #applyFilter(): Promise<void> {
     const plan = await this.plan();
-    await this.#inOrder.firewall(async () => {
+    await this.#filterInOrder(async () => {
       const records = await this.#state.guests();
-      const { reserved } = await this.#sandbox();
+      const { reserved } = await this.#ledger.read();
       const targets = Object.entries(reserved).flatMap(([ip, id]): [string, string][] => {
         const address = records.find((guest) => guest.id === id)?.ipv4[0];
         return address ? [[ip, address]] : [];
@@ -338,38 +307,16 @@ export class NspawnHypervisor implements Hypervisor {
     });
   }
 
-  async #volumesOf(guestId: number): Promise<VolumeRecord[]> {
-    return (await this.#state.volumes()).filter((volume) => volume.guest === guestId);
-  }
-
-  async #devicesOf(guestId: number): Promise<Device[]> {
-    const devices: Device[] = [];
-    for (const volume of await this.#volumesOf(guestId)) {
-      const host = await volumes.attachLoop(this.#state.volumeFile(volume.id));
-      devices.push({ host, name: volume.device, id: deviceId(volume.name) });
-    }
-    return devices;
-  }
-
-  async #updateDevices(guest: GuestRecord): Promise<Device[]> {
+  async #updateDevices(guest: GuestRecord): Promise<void> {
     const dir = this.#state.guestDir(guest.id);
-    const devices = await this.#devicesOf(guest.id);
+    const devices = await this.#volumes.devicesOf(guest.id);
     await linkDevices(dir, devices);
     await guests.writeBootCommand(await this.plan(), dir, guest, devices);
-    return devices;
   }
 
-  /** The volume is nobody's. */
-  async #release(volume: VolumeRecord): Promise<void> {
-    await volumes.detachLoop(this.#state.volumeFile(volume.id));
-    await this.#state.saveVolume({ ...volume, guest: null, device: "" });
-  }
-
-  async #forgetReserved(guestId: number): Promise<void> {
-    await this.#changeSandbox((sandbox) => {
-      for (const [ip, id] of Object.entries(sandbox.reserved)) {
-        if (id === guestId) delete sandbox.reserved[ip];
-      }
+  #changeGuest(id: number, change: Partial<GuestRecord>): Promise<void> {
+    return this.#inOrder(id, async () => {
+      await this.#state.saveGuest({ ...(await this.#guest(id)), ...change });
     });
   }
 
@@ -379,38 +326,12 @@ export class NspawnHypervisor implements Hypervisor {
     return guest;
   }
 
-  async #volume(id: string): Promise<VolumeRecord> {
-    const volume = await this.#state.volume(id);
-    if (!volume) throw new Error(`There is no volume ${id}.`);
-    return volume;
-  }
-
   /** Changes of one guest wait for each other. */
-  #guestInOrder<T>(id: number, work: () => Promise<T>): Promise<T> {
-    const order = this.#inOrderOf.get(id) ?? serially();
-    this.#inOrderOf.set(id, order);
+  #inOrder<T>(id: number, work: () => Promise<T>): Promise<T> {
+    const order = this.#guestsInOrder.get(id) ?? serially();
+    this.#guestsInOrder.set(id, order);
     return order(work);
   }
-
-  #sandbox(): Promise<SandboxRecord> {
-    return this.#changeSandbox(() => {});
-  }
-
-  #changeSandbox(change: (record: SandboxRecord) => void): Promise<SandboxRecord> {
-    return this.#inOrder.record(async () => {
-      const record = (await this.#state.sandbox()) ?? (await newSandbox());
-      const before = JSON.stringify(record);
-      change(record);
-      if (JSON.stringify(record) !== before || !(await this.#state.sandbox())) {
-        await this.#state.saveSandbox(record);
-      }
-      return record;
-    });
-  }
-}
-
-async function newSandbox(): Promise<SandboxRecord> {
-  return { number: await chooseNumber(), lastIndex: 0, lastReserved: 0, reserved: {}, zones: [] };
 }
 
 async function recordOf(spec: GuestSpec): Promise<GuestRecord> {

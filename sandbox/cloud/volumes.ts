@@ -1,39 +1,88 @@
-import { mkdir, open, truncate } from "node:fs/promises";
-import { dirname } from "node:path";
-import { command } from "./command.ts";
+import { rm } from "node:fs/promises";
+import { serially } from "./command.ts";
+import { type Device, deviceId, deviceNames } from "./devices.ts";
 import type { VolumeSpec } from "./hypervisor.ts";
+import { attachLoop, detachLoop, makeVolumeFile, resizeVolumeFile } from "./loop.ts";
+import type { State, VolumeRecord } from "./state.ts";
 
-/** Makes the file of a volume, as sparse as the file system allows, and formats it if asked. */
-export async function makeVolumeFile(file: string, spec: VolumeSpec): Promise<void> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const handle = await open(file, "w", 0o600);
-  await handle.close();
-  await truncate(file, spec.gigabytes * 2 ** 30);
-  const label = spec.filesystemLabel === "" ? [] : ["-L", spec.filesystemLabel];
-  if (spec.filesystemType === "ext4") await command("mkfs.ext4", ["-q", "-F", ...label, file]);
-  if (spec.filesystemType === "xfs") await command("mkfs.xfs", ["-q", "-f", ...label, file]);
-}
+/** The volumes and whose they are; what a guest sees of them is in devices.ts. */
+export class Volumes {
+  readonly #state: State;
+  readonly #inOrder = serially();
 
-/** The loop device that has the file; made where there is none. */
-export async function attachLoop(file: string): Promise<string> {
-  return (await loopOf(file)) ?? (await command("losetup", ["--find", "--show", file])).trim();
-}
+  constructor(state: State) {
+    this.#state = state;
+  }
 
-/** Where something still has it open, the kernel frees it when that ends. */
-export async function detachLoop(file: string): Promise<void> {
-  const device = await loopOf(file);
-  if (device) await command("losetup", ["--detach", device]);
-}
+  async create(spec: VolumeSpec): Promise<void> {
+    const file = this.#state.volumeFile(spec.id);
+    try {
+      await makeVolumeFile(file, spec);
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
+    const { id, name, gigabytes } = spec;
+    await this.#state.saveVolume({ id, name, gigabytes, guest: null, device: "" });
+  }
 
-export async function resizeVolumeFile(file: string, gigabytes: number): Promise<void> {
-  await truncate(file, gigabytes * 2 ** 30);
-  const device = await loopOf(file);
-  if (device) await command("losetup", ["--set-capacity", device]);
-}
+  /** No error where there is none. */
+  async destroy(id: string): Promise<void> {
+    await this.#state.removeVolume(id);
+  }
 
-/** One that is only waiting for its last user to let it go is nobody's any more. */
-export async function loopOf(file: string): Promise<string | undefined> {
-  const columns = ["--noheadings", "--raw", "--output", "AUTOCLEAR,NAME"];
-  const list = await command("losetup", ["--associated", file, ...columns]);
-  return list.match(/^0 (\S+)$/m)?.[1];
+  async resize(id: string, gigabytes: number): Promise<void> {
+    const volume = await this.get(id);
+    await resizeVolumeFile(this.#state.volumeFile(id), gigabytes);
+    await this.#state.saveVolume({ ...volume, gigabytes });
+  }
+
+  async get(id: string): Promise<VolumeRecord> {
+    const volume = await this.#state.volume(id);
+    if (!volume) throw new Error(`There is no volume ${id}.`);
+    return volume;
+  }
+
+  async of(guestId: number): Promise<VolumeRecord[]> {
+    return (await this.#state.volumes()).filter((volume) => volume.guest === guestId);
+  }
+
+  /** The guest's block devices, in the order of their names. */
+  async devicesOf(guestId: number): Promise<Device[]> {
+    const devices: Device[] = [];
+    for (const volume of await this.of(guestId)) devices.push(await this.#deviceOf(volume));
+    return devices.sort((one, other) => one.name.localeCompare(other.name));
+  }
+
+  /** Makes it the guest's, under the first free name. */
+  claim(id: string, guestId: number): Promise<Device> {
+    return this.#inOrder(async () => {
+      const volume = await this.get(id);
+      if (volume.guest !== null && volume.guest !== guestId) {
+        throw new Error(`Volume ${volume.name} is at guest ${volume.guest}.`);
+      }
+      const taken = (await this.of(guestId)).map((other) => other.device);
+      const device = volume.device || deviceNames.find((name) => !taken.includes(name));
+      if (!device) throw new Error(`Guest ${guestId} has as many volumes as it can.`);
+      const claimed = { ...volume, guest: guestId, device };
+      await this.#state.saveVolume(claimed);
+      return this.#deviceOf(claimed);
+    });
+  }
+
+  /** Makes it nobody's. */
+  async release(volume: VolumeRecord): Promise<void> {
+    await detachLoop(this.#state.volumeFile(volume.id));
+    await this.#state.saveVolume({ ...volume, guest: null, device: "" });
+  }
+
+  /** Takes every loop device away; whose the volumes are stays. */
+  async detachAll(): Promise<void> {
+    for (const { id } of await this.#state.volumes()) await detachLoop(this.#state.volumeFile(id));
+  }
+
+  async #deviceOf(volume: VolumeRecord): Promise<Device> {
+    const host = await attachLoop(this.#state.volumeFile(volume.id));
+    return { host, name: volume.device, id: deviceId(volume.name) };
+  }
 }

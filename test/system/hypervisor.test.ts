@@ -40,14 +40,17 @@ const works = (guest: { id: number }, script: string) =>
     () => false,
   );
 
-before(async () => {
-  if (unable) return;
-  await takeAway();
-  hypervisor = new NspawnHypervisor({ dir });
-  await hypervisor.start();
-  plan = await hypervisor.plan();
-  for (const guest of guests) Object.assign(guest, await hypervisor.allocateAddresses());
-}, options);
+before(
+  async () => {
+    if (unable) return;
+    await takeAway();
+    hypervisor = new NspawnHypervisor({ dir });
+    await hypervisor.start();
+    plan = await hypervisor.plan();
+    for (const guest of guests) Object.assign(guest, await hypervisor.allocateAddresses());
+  },
+  { ...options, timeout: 900_000 },
+); // the first run makes the image
 
 after(async () => {
   if (!unable) await takeAway();
