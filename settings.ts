@@ -124,7 +124,7 @@ export const fields = {
       z
         .string()
         .regex(
-          /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*( .*)?$/,
+          /^(ssh-ed25519|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*( .*)?$/,
           "must be a public key, as the machine's /etc/ssh/ssh_host_ed25519_key.pub",
         ),
     ),
