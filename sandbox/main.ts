@@ -6,7 +6,7 @@ function commands(): Command {
   const program = new Command("npm run sandbox --")
     .description("A small cloud on this machine, in which the unmodified program runs.")
     .enablePositionalOptions()
-    .showHelpAfterError();
+    .showHelpAfterError("`npm run sandbox -- --help` lists the commands.");
 
   program
     .command("demo")

@@ -4,8 +4,9 @@ import { delimiter, dirname, join } from "node:path";
 import { z } from "zod";
 import { startCloud } from "../cloud/client.ts";
 import { engine } from "../engine/cli.ts";
+import { backendUrl } from "../engine/env.ts";
 import { ifExists } from "../files.ts";
-import { paths, root } from "../paths.ts";
+import { root } from "../paths.ts";
 import { runOnTerminal } from "../process.ts";
 import { hasStack, Stack } from "../stack.ts";
 import { setupOnly } from "./setup.ts";
@@ -46,8 +47,9 @@ async function previewInSandbox(name: string): Promise<number> {
   return code;
 }
 
+/** `stack` may have its organization in front, as in "acme/prod". */
 async function hasOwnConfiguration(stack: string): Promise<boolean> {
-  return (await ownStacks()).includes(stack);
+  return (await ownStacks()).includes(stack.slice(stack.lastIndexOf("/") + 1));
 }
 
 async function ownStacks(): Promise<string[]> {
@@ -57,7 +59,7 @@ async function ownStacks(): Promise<string[]> {
 /** Whether the environment names a backend that is not the sandbox's, or `pulumi login` chose one. */
 async function hasOwnBackend(): Promise<boolean> {
   const { PULUMI_BACKEND_URL, PULUMI_ACCESS_TOKEN, PULUMI_HOME } = process.env;
-  if (PULUMI_BACKEND_URL) return !PULUMI_BACKEND_URL.includes(paths.stacks);
+  if (PULUMI_BACKEND_URL) return PULUMI_BACKEND_URL !== backendUrl;
   if (PULUMI_ACCESS_TOKEN) return true;
   const home = PULUMI_HOME ?? join(homedir(), ".pulumi");
   const text = await ifExists(readFile(join(home, "credentials.json"), "utf8"));

@@ -1,7 +1,9 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { startCloud } from "../cloud/client.ts";
 import { engine } from "../engine/cli.ts";
 import { pulumiEnv } from "../engine/env.ts";
+import { ifExists } from "../files.ts";
 import { root } from "../paths.ts";
 import { run, runOnTerminal } from "../process.ts";
 import { hasStack, Stack, stackConfigFile } from "../stack.ts";
@@ -12,9 +14,7 @@ export async function pulumi(args: string[]): Promise<number> {
   await setupOnly({ quiet: true });
   await startCloud();
   const stack = stackOf(args) ?? "dev";
-  if (stack === "dev" && !(await hasStack("dev"))) {
-    await Stack.open("dev", { configFrom: join(root, "Pulumi.dev.yaml") });
-  }
+  if (stack === "dev") await refreshDev();
   const { pulumi } = await engine();
   const env = { ...(await pulumiEnv()), PULUMI_STACK: stack };
   const help = await run(pulumi, [...beforeDashes(args), "--help"], { cwd: root, env });
@@ -23,6 +23,14 @@ export async function pulumi(args: string[]): Promise<number> {
   const withFile = takesFile && (await hasStack(stack));
   const all = withFile ? withOption(args, `--config-file=${stackConfigFile(stack)}`) : args;
   return runOnTerminal(pulumi, all, { cwd: root, env });
+}
+
+/** Makes dev's configuration anew where the committed file has been edited since: `config set` lasts until then. */
+async function refreshDev(): Promise<void> {
+  const committed = join(root, "Pulumi.dev.yaml");
+  const ours = await ifExists(stat(stackConfigFile("dev")));
+  const isOld = ours === undefined || ours.mtimeMs < (await stat(committed)).mtimeMs;
+  if (isOld) await Stack.open("dev", { configFrom: committed });
 }
 
 /** The value of -s or --stack among pulumi's arguments. */

@@ -8,6 +8,8 @@ import { paths, root } from "../paths.ts";
 import { officialCli } from "./cli.ts";
 
 const passphraseFile = join(paths.stacks, "passphrase");
+/** The sandbox's file backend. */
+export const backendUrl = pathToFileURL(paths.stacks).href;
 const binDir = join(root, "node_modules", ".bin");
 
 /**
@@ -24,7 +26,7 @@ export async function sandboxVariables(): Promise<Record<string, string>> {
   const noProxy = noProxyWithLoopback(process.env.NO_PROXY ?? process.env.no_proxy);
   return {
     PULUMI_HOME: paths.pulumiHome,
-    PULUMI_BACKEND_URL: pathToFileURL(paths.stacks).href,
+    PULUMI_BACKEND_URL: backendUrl,
     PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
     PULUMI_SKIP_UPDATE_CHECK: "1",
     PATH: enginePath(process.env.PATH ?? "", (await officialCli()) !== undefined),
