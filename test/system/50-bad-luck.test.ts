@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { before, test } from "node:test";
+import { afterEach, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readMail } from "../../sandbox/world/reader.ts";
 import { openStack, TestServer } from "./server.ts";
@@ -9,6 +9,15 @@ let alpha: TestServer;
 before(async () => {
   alpha = await TestServer.up("alpha");
 });
+
+// What a test breaks is whole again for the next one, also where it failed.
+afterEach(() =>
+  alpha.run(
+    "for program in postfix postconf; do test ! -e /usr/sbin/$program.real || mv /usr/sbin/$program.real /usr/sbin/$program; done; " +
+      "! mountpoint -q /etc/postfix || umount /etc/postfix; ! mountpoint -q /tmp/full || umount /tmp/full; " +
+      "test ! -e /root/hosts || { cat /root/hosts >/etc/hosts; rm /root/hosts; }",
+  ),
+);
 
 async function exchangesMail(server: TestServer): Promise<void> {
   const subject = randomUUID();
@@ -49,8 +58,8 @@ test("SSH lost in the middle: the server finishes by itself, and the next `up` g
   await changePostfix();
   await slowApply();
   const running = alpha.stack.up({ allowFailure: true });
-  await until(() => alpha.run("pgrep -f 'sleep 7.77' || true"));
-  await alpha.run("pkill -f 'sshd-session' || true");
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
+  await alpha.run("kill $(pidof sshd-session)");
   assert.notEqual((await running).code, 0);
   const { stdout } = await alpha.stack.up();
   assert.match(stdout, /updated/);
@@ -63,7 +72,7 @@ test("a server that is rebooted in the middle is finished by the next `up`", asy
   await changePostfix();
   await slowApply();
   const running = alpha.stack.up({ allowFailure: true });
-  await until(() => alpha.run("pgrep -f 'sleep 7.77' || true"));
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
   await alpha.run("systemctl reboot --force --force || true").catch(() => "");
   assert.notEqual((await running).code, 0);
   await until(() => alpha.run("systemctl is-system-running | grep -e running -e degraded || true"));
@@ -88,7 +97,7 @@ test("an interrupted `up` is finished by the next one", async () => {
       pid = started;
     },
   });
-  await until(() => alpha.run("pgrep -f 'sleep 7.77' || true"));
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
   process.kill(pid, "SIGINT");
   await running;
   await quickApply();
@@ -110,7 +119,7 @@ test("an `up` that was killed leaves what docs/deploying.md says how to clear, a
       pid = started;
     },
   });
-  await until(() => alpha.run("pgrep -f 'sleep 7.77' || true"));
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
   process.kill(pid, "SIGKILL");
   await running;
   await quickApply();
@@ -123,7 +132,7 @@ test("two `up`s at once: the second says that the stack is in use", async () => 
   await changePostfix();
   await slowApply();
   const first = alpha.stack.up();
-  await until(() => alpha.run("pgrep -f 'sleep 7.77' || true"));
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
   const second = await alpha.stack.up({ allowFailure: true });
   assert.notEqual(second.code, 0);
   assert.match(second.stdout + second.stderr, /locked/);

@@ -14,21 +14,27 @@ before(async () => {
   secrets = await allSecrets();
 });
 
-/** Of each secret a part that identifies it wherever it may stand: of a key, a line from its middle. */
+/** Of each secret a part that identifies it wherever it may stand. */
 async function allSecrets(): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const { stdout } = await alpha.stack.command(["stack", "export", "--show-secrets"]);
   const keys = stdout.matchAll(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----\\+n([^"]*?)-----END/g);
   for (const [, kind = "", body = ""] of keys) {
-    const lines = body.split(/\\+n/).filter((line) => line.length > 30);
-    const line = lines.at(-1) ?? "";
-    // The first bytes of a key are the same for all keys of a kind; its end is not.
-    if (line) found.set(`${kind} ${found.size}`, line.slice(-36));
+    const part = privatePart(kind, body.replaceAll(/\\+n/g, ""));
+    found.set(`${kind} ${found.size}`, part);
   }
   found.set("password", alpha.outputs.testUser.password);
   const cloud = await endpoint();
   if (cloud) found.set("API token", cloud.token);
   return found;
+}
+
+/** The base64 of bytes that only the private key has; the rest of a key file is header and public key. */
+function privatePart(kind: string, base64: string): string {
+  // SEC 1 (RFC 5915): 7 bytes, then the key. PKCS #8 of P-256: 36 bytes, then the key. Others: the key comes last.
+  if (kind === "EC PRIVATE KEY") return base64.slice(12, 48);
+  if (kind === "PRIVATE KEY" && base64.length > 64) return base64.slice(50, 64);
+  return base64.slice(-46, -10);
 }
 
 function assertClean(text: string, where: string): void {

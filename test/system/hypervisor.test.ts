@@ -124,17 +124,17 @@ test("apt gets Debian's packages", options, async () => {
   await inside(one, "apt-get install --yes --no-install-recommends netcat-traditional");
 });
 
-test("a droplet reaches nothing else: neither the machine nor the world", options, async () => {
+test("a droplet reaches nothing else: neither the machine nor the world", options, async (t) => {
   const connects = (address: string, port: number) =>
     works(one, `timeout 2 bash -c '</dev/tcp/${address}/${port}'`);
   assert.equal(await connects(two.ipv4, 22), true, "the check itself doesn't work");
   const listener = createServer().listen(0, plan.host.ipv4);
+  t.after(() => listener.close());
   await once(listener, "listening");
   const address = listener.address();
   assert.ok(address && typeof address === "object");
   assert.equal(await opens(plan.host.ipv4, address.port), true, "the check itself doesn't work");
   assert.equal(await connects(plan.host.ipv4, address.port), false);
-  listener.close();
   for (const elsewhere of ["192.0.2.1", "1.1.1.1"]) {
     assert.equal(await connects(elsewhere, 80), false);
     assert.equal(await connects(elsewhere, 53), false);
@@ -143,11 +143,15 @@ test("a droplet reaches nothing else: neither the machine nor the world", option
 });
 
 test("a droplet can't send from another's address", options, async () => {
-  await inside(one, `ip addr add ${plan.host.ipv4.replace(/1$/, "77")}/32 dev eth0`);
-  assert.equal(
-    await works(one, `ping -c1 -W1 -I ${plan.host.ipv4.replace(/1$/, "77")} ${two.ipv4}`),
-    false,
-  );
+  const pingFrom = (address: string) =>
+    works(one, `ip addr replace ${address}/32 dev eth0; ping -c1 -W1 -I ${address} ${two.ipv4}`);
+  const received = async () => Number(await inside(two, countPings));
+  const before = await received();
+  assert.equal(await pingFrom(one.ipv4), true);
+  assert.equal(await received(), before + 1);
+  assert.equal(await pingFrom(plan.resolver.ipv4), false);
+  assert.equal(await received(), before + 1);
+  await inside(one, `ip addr delete ${plan.resolver.ipv4}/32 dev eth0`);
 });
 
 test(
@@ -186,12 +190,14 @@ test(
     await hypervisor.attachVolume("volume-1", two.id);
     await inside(
       two,
-      `mkdir /srv/mail; mount ${mailDevice} /srv/mail; echo kept >/srv/mail/file; sync`,
+      `mkdir /srv/mail; mount ${mailDevice} /srv/mail; echo kept >/srv/mail/file; ${writer}`,
     );
     assert.match(await inside(two, `blkid ${mailDevice}`), /LABEL="mail".*TYPE="ext4"/);
     await hypervisor.detachVolume("volume-1");
     assert.equal(await works(two, "cat /srv/mail/file"), false);
     assert.equal(await works(two, `test -e ${mailDevice}`), false);
+    const isCutOff = async () => !(await works(two, "systemctl is-active writer"));
+    assert.ok(await waitUntil(isCutOff, 5), "the first droplet can still write");
     await hypervisor.attachVolume("volume-1", one.id);
     assert.equal(await inside(one, `mount ${mailDevice} /mnt; cat /mnt/file`), "kept\n");
     await inside(one, "umount /mnt");
@@ -270,6 +276,20 @@ test(
   },
 );
 
+test("after a crash of the machine, droplets boot again with their volumes", options, async () => {
+  await hypervisor.close();
+  const processes = (await command("ps", ["-eo", "pid,args"])).split("\n");
+  const ours = processes
+    .filter((line) => line.includes(dir))
+    .map((line) => Number.parseInt(line, 10));
+  for (const pid of ours) process.kill(pid, "SIGKILL");
+  await command("ip", ["netns", "delete", plan.namespace]);
+  hypervisor = new NspawnHypervisor({ dir });
+  await hypervisor.start();
+  assert.equal(await overSsh(one.ipv4, "cat /srv/mail/file"), "kept\n");
+  assert.equal(await overSsh(two.ipv4, "hostname"), "two\n");
+});
+
 test("a rebuilt droplet is fresh, with the same user_data and addresses", options, async () => {
   await inside(two, "touch /old");
   await hypervisor.rebuildGuest(two.id, "debian-13-x64");
@@ -311,6 +331,12 @@ test("a stop leaves nothing on the machine", options, async () => {
   await hypervisor.stop();
   assert.deepEqual(await leftOnTheMachine(), []);
 });
+
+const countPings = "nstat --ignore --zeros IcmpInEchos | awk '/IcmpInEchos/ { print $2 }'";
+
+/** Writes to the volume for as long as it can. */
+const writer = `systemd-run --quiet --unit=writer bash -c \\
+  'exec 5>>/srv/mail/log; while echo x >&5; do sleep 0.05; done'`;
 
 const mailDevice = "/dev/disk/by-id/scsi-0DO_Volume_mail";
 
