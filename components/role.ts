@@ -70,7 +70,7 @@ function readable(origin: string, text: string): Scalar<string> {
       `${origin}:${line}: a control character, as in no configuration file`,
     );
   const scalar = new Scalar(text);
-  const asLines = text.includes("\n") && text.trim() !== "" && !text.includes("\r");
+  const asLines = text.includes("\n") && text.trim() !== "";
   scalar.type = asLines ? Scalar.BLOCK_LITERAL : Scalar.QUOTE_DOUBLE;
   return scalar;
 }

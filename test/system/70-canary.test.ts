@@ -31,10 +31,12 @@ async function allSecrets(): Promise<Map<string, string>> {
 
 /** The base64 of bytes that only the private key has; the rest of a key file is header and public key. */
 function privatePart(kind: string, base64: string): string {
-  // SEC 1 (RFC 5915): 7 bytes, then the key. PKCS #8 of P-256: 36 bytes, then the key. Others: the key comes last.
+  // SEC 1 (RFC 5915): 7 bytes, then the key. PKCS #8 of P-256: 36 bytes, then the key; of Ed25519: the key comes last.
+  // OpenSSH's own (PROTOCOL.key): the seed, its public key (32 bytes), about 9 bytes of padding.
+  if (kind === "OPENSSH PRIVATE KEY") return base64.slice(-96, -60);
   if (kind === "EC PRIVATE KEY") return base64.slice(12, 48);
   if (kind === "PRIVATE KEY" && base64.length > 64) return base64.slice(50, 64);
-  return base64.slice(-46, -10);
+  return base64.slice(-40);
 }
 
 function assertClean(text: string, where: string): void {
