@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings Debian to its newest state and installs all packages of all roles in one transaction. No daemon starts
-# before its role has configured it (policy-rc.d). The output goes to a log that is followed from here, so that a
-# lost SSH connection can't kill dpkg; a run that was cut off is finished by the next.
+# before its role has configured it (policy-rc.d); one that runs already is restarted when it is upgraded, or its holes would stay
+# open. The output goes to a log that is followed from here, so that a lost SSH connection can't kill dpkg; a run
+# that was cut off is finished by the next.
 # shellcheck disable=SC2086 # the package list is split on purpose
 set -eu
 
@@ -20,7 +21,12 @@ hold_services() {
   if [ -e "$policy" ] && ! grep -q "$mark" "$policy"; then
     fail "$policy exists and is not ours; services can't be held back while packages install. Remove it and run \`pulumi up\` again."
   fi
-  printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
+  cat >"$policy" <<END
+#!/bin/sh
+# $mark
+while [ "\${1#-}" != "\$1" ]; do shift; done
+[ "\$(systemctl is-active "\$1")" = active ] || exit 101
+END
   chmod 755 "$policy"
 }
 

@@ -91,6 +91,14 @@ suite("packages", { skip: cannotRun, concurrency: 2 }, () => {
     assert.equal(existsSync(debian.policy), false);
   });
 
+  test("restart a daemon that runs already when they upgrade it", async () => {
+    using debian = new FakeDebian({
+      "apt-get": 'set +e; ./policy-rc.d ssh.service restart; echo "policy says $?"',
+      systemctl: 'case "$*" in *ssh.service) echo active ;; *) echo inactive ;; esac',
+    });
+    assert.equal((await debian.run(packages)).out, "policy says 0\n".repeat(3));
+  });
+
   test("don't overrule a policy of the machine's own, but one that a killed run left", async () => {
     using debian = new FakeDebian();
     writeFileSync(debian.policy, "#!/bin/sh\nexit 0\n");
