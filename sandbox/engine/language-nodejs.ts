@@ -12,6 +12,7 @@ import languageMessages from "@pulumi/pulumi/proto/language_pb.js";
 import type * as plugin from "@pulumi/pulumi/proto/plugin_pb.js";
 import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
 import { z } from "zod";
+import { nodeOptions } from "./wrapper.ts";
 
 type Handler<Request, Response> = (request: Request) => Response | Promise<Response>;
 
@@ -65,6 +66,7 @@ function runArguments(request: language.RunRequest, engineAddress: string): stri
   const info = request.getInfo();
   const programDirectory = info?.getProgramDirectory() || request.getPwd();
   return [
+    ...nodeOptions,
     require.resolve("@pulumi/pulumi/cmd/run", { paths: [programDirectory] }),
     ...["--monitor", request.getMonitorAddress()],
     ...["--engine", engineAddress],

@@ -77,5 +77,7 @@ test("a checkout may lie in a folder with blanks and quotes", async () => {
   for (const word of ["/a b/c", "it's", '"$HOME"', "a\\b"]) {
     assert.equal(await mustRun("sh", ["-c", `printf %s ${shellQuote(word)}`]), word);
   }
-  assert.equal(nodeWrapper("/x y.ts"), `#!/bin/sh\nexec '${join(bin, "node")}' '/x y.ts' "$@"\n`);
+  const [first, second] = nodeWrapper("/x y.ts").split("\n");
+  assert.equal(first, "#!/bin/sh");
+  assert.match(second ?? "", /^exec '\/.*\/node' .*'\/x y\.ts' "\$@"$/);
 });
