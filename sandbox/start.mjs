@@ -82,6 +82,8 @@ function main() {
   }
   child.on("error", (error) => fail(`The pinned Node can't be started: ${error.message}.`));
   child.on("exit", (code, signal) => {
+    // Progress hides the cursor, and who is ended by a signal doesn't bring it back.
+    if (signal && process.stderr.isTTY) process.stderr.write("\x1b[?25h");
     process.exitCode = signal ? 128 + constants.signals[signal] : (code ?? 1);
   });
 }
