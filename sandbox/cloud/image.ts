@@ -1,10 +1,21 @@
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { join, relative } from "node:path";
 import { withLock } from "../lock.ts";
 import { paths } from "../paths.ts";
 import { mustRun } from "../process.ts";
-import { command } from "./command.ts";
+import { command, succeeds } from "./command.ts";
 import { requireHostCommands } from "./host.ts";
 import { MirrorRelay } from "./mirror-relay.ts";
 import { mountsBelow } from "./mounts.ts";
@@ -45,6 +56,8 @@ const suites = [
 
 const tree = join(import.meta.dirname, "image");
 
+const unfinished = "unfinished-";
+
 export type ImageKind = "droplet" | "dns";
 
 /** The root tree of an image of the present recipe, which is this file and the tree; guests mount it as the lower layer and never write to it. */
@@ -66,9 +79,9 @@ export async function ensureImage(report: (line: string) => void): Promise<void>
   const wait = () => report("Another process makes the image: waiting for it.");
   await withLock(join(paths.image, "lock"), wait, async () => {
     if (await isThere(target)) return;
-    const building = join(paths.image, "building");
-    await removeTree(building);
-    await mkdir(building, { recursive: true });
+    await removeUnfinished();
+    const building = await mkdtemp(join(paths.image, unfinished));
+    await chmod(building, 0o755);
     await build(building, report);
     await rename(building, target);
   });
@@ -161,10 +174,14 @@ async function listenOnLoopback(relay: MirrorRelay): Promise<string> {
   return `http://127.0.0.1:${address.port}`;
 }
 
-/** An interrupted build may have left mounts: what is in them isn't ours to remove. */
-async function removeTree(folder: string): Promise<void> {
-  for (const mount of await mountsBelow(folder)) await command("umount", [mount]);
-  await command("rm", ["-rf", "--one-file-system", folder]);
+/** An interrupted build may have left mounts, and what is in them isn't ours to remove. */
+async function removeUnfinished(): Promise<void> {
+  const names = (await readdir(paths.image)).filter((name) => name.startsWith(unfinished));
+  for (const folder of names.map((name) => join(paths.image, name))) {
+    for (const mount of await mountsBelow(folder)) await succeeds("umount", [mount]);
+    // A build whose starter was killed may still write to it: then the next time.
+    await succeeds("rm", ["-rf", "--one-file-system", folder]);
+  }
 }
 
 /** A changed recipe makes another image: it is this file and the tree beside it. */

@@ -23,6 +23,7 @@ import {
   removeNetwork,
   takenNumbers,
 } from "./network.ts";
+import { removeOldImages } from "./old-images.ts";
 import { listenInNamespace } from "./relay-listener.ts";
 import { type GuestRecord, State } from "./state.ts";
 import { Volumes } from "./volumes.ts";
@@ -69,6 +70,7 @@ export class NspawnHypervisor implements Hypervisor {
       if (await this.#shouldBoot(guest)) wanted.push(guest);
     }
     await Promise.all(wanted.map((guest) => this.#boot(guest.id)));
+    await removeOldImages();
   }
 
   async stop(): Promise<void> {
