@@ -73,6 +73,7 @@ explain() {
 main() {
   trap '' HUP PIPE
   exec 9>/run/mailfruit.lock
+  chmod 600 /run/mailfruit.lock
   flock -n 9 || { echo "waiting: another deployment is at work on this server"; flock 9; }
   free=$(df -k --output=avail / | tail -n 1)
   dpkg-query -W $packages >/dev/null 2>&1 || [ "$free" -gt "$needed_kib" ] ||
