@@ -66,7 +66,7 @@ export class Host extends pulumi.ComponentResource {
       dependsOn: [ready],
     });
     const apply = this.command("apply", {
-      run: `/bin/sh -c 'umask 022 && mkdir -p ${libraryDir} && cat >${applyProgram}.new && chmod 755 ${applyProgram}.new && mv ${applyProgram}.new ${applyProgram}'`,
+      run: `/bin/sh -c 'umask 022 && mkdir -p ${libraryDir} && cat >${applyProgram}.new && chmod 755 ${applyProgram}.new && sync ${applyProgram}.new && mv ${applyProgram}.new ${applyProgram} && sync ${libraryDir}'`,
       stdin: readTemplate("apply/apply").text,
       dependsOn: [ready],
     });
