@@ -6,7 +6,7 @@ export type Line =
   | { kind: "progress"; text: string }
   | { kind: "noise" };
 
-const step = /^\s*(\S{1,3}) +\S+:\S+ (\S+) (\S+ing|\S+ed|read) \(([\d.]+s)\) ?(.*)$/s;
+const step = /^\s*(\S{1,3}) +\S+:\S+ (\S+) (\S+ing|\S+ed|read|refresh) \(([\d.]+s)\) ?(.*)$/s;
 
 /**
  * Sorts the lines of `pulumi up --non-interactive`: which resources are done and what failed stays, what they say
@@ -20,6 +20,7 @@ export function lineReader(): (line: string) => Line {
     const match = step.exec(line);
     if (!match) return { kind: "event", text: line };
     const [, sign, name, state = "", time, message] = match;
+    if (state === "refresh") return { kind: "noise" };
     if (!state.endsWith("ing"))
       return { kind: "event", text: `  ${sign} ${name} ${state} (${time})` };
     const said = message?.split("\r").at(-1)?.trim(); // a server may count up in one line
@@ -27,10 +28,10 @@ export function lineReader(): (line: string) => Line {
   };
 }
 
-/** Blank lines, signs of life, and resources with which nothing happens. */
+/** Blank lines, signs of life, and resources to which nothing happens. */
 function isNoise(line: string): boolean {
   const text = line.trim();
-  return text === "" || /^@ \w+\.+$/.test(text) || /^\w+:\S+:\S+ [^\s(]\S*$/.test(text);
+  return text === "" || /^@ \w+\.+$/.test(text) || /^\w+:\S+:\S+ [^\s(]\S*( running)?$/.test(text);
 }
 
 /**

@@ -14,6 +14,9 @@ const output = `Updating (dev):
  +- digitalocean:index:Droplet mail-droplet replaced (3s) 
  +  command:remote:Command mail-host-postfix **creating failed** error: no room
     digitalocean:index:Firewall mail-firewall  
+ ~  digitalocean:index:Firewall mail-firewall refreshing (0s) 
+ ~  digitalocean:index:Firewall mail-firewall refresh (0.13s) 
+    pulumi:pulumi:Stack mailfruit-dev running 
 Diagnostics:
   command:remote:Command (mail-host-postfix):
     error: no room
@@ -55,6 +58,7 @@ test("while a stack goes up, what is done and what fails stays, outputs and dots
       "mailfruit-dev (0s) creating",
       "mail-host-packages (34s) Setting up dovecot-lmtpd (1:2.4.1) ...",
       "mail-host-packages (34s) 100 files.",
+      "mail-firewall (0s) refreshing",
     ],
   );
 });
