@@ -2,7 +2,7 @@
 // what package-lock.json pins, then hands over to sandbox/main.ts on the pinned Node.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -57,11 +57,27 @@ function install() {
 /** The pinned Node; where there is none for the platform, this one if it runs TypeScript by itself. */
 function pinnedNode() {
   const pinned = join(bin, "node");
+  if (!existsSync(pinned)) linkNode(pinned);
   if (existsSync(pinned)) return pinned;
   if ("typescript" in process.features && process.features.typescript) return process.execPath;
   return fail(
     `No pinned Node exists for ${process.platform} ${process.arch}, and this one (${process.version}) can't run TypeScript: use Node 24 or newer.`,
   );
+}
+
+/**
+ * npm 9, which Debian 13 has, skips the Node of another architecture and takes the link of the fitting one with it.
+ *
+ * @param {string} link
+ */
+function linkNode(link) {
+  const node = join("..", `node-${process.platform}-${process.arch}`, "bin", "node");
+  if (!existsSync(join(bin, node))) return;
+  try {
+    symlinkSync(node, link);
+  } catch (error) {
+    if (!existsSync(link)) throw error; // else another one at this moment has made it
+  }
 }
 
 function main() {
