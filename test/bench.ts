@@ -107,6 +107,6 @@ try {
   await main();
 } catch (error) {
   if (!(error instanceof Interrupted)) throw error;
-  say(error.message);
+  say(`Interrupted (${error.signal}). What the bench made is removed.`);
   process.exitCode = error.exitCode;
 }

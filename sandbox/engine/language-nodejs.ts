@@ -11,7 +11,13 @@ import type * as language from "@pulumi/pulumi/proto/language_pb.js";
 import languageMessages from "@pulumi/pulumi/proto/language_pb.js";
 import type * as plugin from "@pulumi/pulumi/proto/plugin_pb.js";
 import pluginMessages from "@pulumi/pulumi/proto/plugin_pb.js";
-import { z } from "zod";
+import sdk from "@pulumi/pulumi/version.js";
+import {
+  type Manifest,
+  parseManifest,
+  parseRuntimeOptions,
+  type RuntimeOptions,
+} from "./project-files.ts";
 import { nodeOptions } from "./wrapper.ts";
 
 type Handler<Request, Response> = (request: Request) => Response | Promise<Response>;
@@ -22,38 +28,24 @@ const running = new Set<ChildProcess>();
 const exitAfterReport = 32;
 
 const require = createRequire(import.meta.url);
-const manifest = z.looseObject({
-  version: z.string().default("0.0.0"),
-  dependencies: z.record(z.string(), z.string()).default({}),
-  pulumi: z
-    .looseObject({ resource: z.boolean().default(false), name: z.string().optional() })
-    .optional(),
-});
-type Manifest = z.infer<typeof manifest>;
-
-/** The options of `runtime:` in Pulumi.yaml that this host knows; others would change what runs. */
-const runtimeOptions = z.strictObject({
-  typescript: z.boolean().default(true),
-  tsconfig: z.string().optional(),
-});
 
 async function runProgram(
   request: language.RunRequest,
   engineAddress: string,
 ): Promise<language.RunResponse> {
   const response = new languageMessages.RunResponse();
-  const options = runtimeOptions.safeParse(request.getInfo()?.getOptions()?.toJavaScript() ?? {});
-  if (!options.success) {
-    return response.setError(
-      `Pulumi.yaml, runtime.options: ${z.prettifyError(options.error)}\nThe sandbox's language host knows only typescript and tsconfig.`,
-    );
+  let options: RuntimeOptions;
+  try {
+    options = parseRuntimeOptions(request.getInfo()?.getOptions()?.toJavaScript());
+  } catch (error) {
+    return response.setError(error instanceof Error ? error.message : String(error));
   }
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     PULUMI_CONFIG: JSON.stringify(Object.fromEntries(request.getConfigMap().toArray())),
     PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
-    PULUMI_NODEJS_TYPESCRIPT: String(options.data.typescript),
-    ...(options.data.tsconfig && { PULUMI_NODEJS_TSCONFIG_PATH: options.data.tsconfig }),
+    PULUMI_NODEJS_TYPESCRIPT: String(options.typescript),
+    ...(options.tsconfig && { PULUMI_NODEJS_TSCONFIG_PATH: options.tsconfig }),
   };
   const code = await runNode(runArguments(request, engineAddress), request.getPwd(), env);
   if (code === exitAfterReport) return response.setBail(true);
@@ -99,19 +91,19 @@ function runNode(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<n
   });
 }
 
-async function readManifest(directory: string): Promise<Manifest> {
-  return manifest.parse(JSON.parse(await readFile(join(directory, "package.json"), "utf8")));
+async function readManifest(name: string, directory: string): Promise<Manifest> {
+  return parseManifest(name, await readFile(join(directory, "package.json"), "utf8"));
 }
 
 /** The project's direct dependencies with what their own manifests say. */
 async function dependencies(info: language.ProgramInfo | undefined): Promise<[string, Manifest][]> {
   const root = info?.getRootDirectory() ?? process.cwd();
-  const names = Object.keys((await readManifest(root)).dependencies);
+  const { dependencies: names } = await readManifest("", root);
   return Promise.all(
     names.map(
       async (name): Promise<[string, Manifest]> => [
         name,
-        await readManifest(join(root, "node_modules", name)),
+        await readManifest(name, join(root, "node_modules", name)),
       ],
     ),
   );
@@ -121,14 +113,14 @@ async function requiredPackages(
   request: language.GetRequiredPackagesRequest,
 ): Promise<plugin.PackageDependency[]> {
   const all = await dependencies(request.getInfo());
-  return all
-    .filter(([, { pulumi }]) => pulumi?.resource)
-    .map(([name, { pulumi, version }]) =>
-      new pluginMessages.PackageDependency()
-        .setName(pulumi?.name ?? name.replace("@pulumi/", ""))
-        .setKind("resource")
-        .setVersion(`v${version}`),
-    );
+  return all.flatMap(([, { plugin, version }]) =>
+    plugin === undefined
+      ? []
+      : new pluginMessages.PackageDependency()
+          .setName(plugin)
+          .setKind("resource")
+          .setVersion(`v${version}`),
+  );
 }
 
 async function programDependencies(
@@ -160,10 +152,7 @@ function answer<Request, Response>(
 function handlers(engineAddress: string) {
   return {
     handshake: answer(() => new languageMessages.LanguageHandshakeResponse()),
-    getPluginInfo: answer(async () => {
-      const sdk = await readManifest(join(require.resolve("@pulumi/pulumi/package.json"), ".."));
-      return new pluginMessages.PluginInfo().setVersion(sdk.version);
-    }),
+    getPluginInfo: answer(() => new pluginMessages.PluginInfo().setVersion(sdk.version)),
     getRequiredPackages: answer(async (request: language.GetRequiredPackagesRequest) =>
       new languageMessages.GetRequiredPackagesResponse().setPackagesList(
         await requiredPackages(request),
