@@ -5,7 +5,7 @@ import type { Action } from "./shapes.ts";
 import * as shapes from "./shapes.ts";
 
 /** Longest pause between two looks at something that is under way. */
-const longestPauseMilliseconds = 2000;
+const longestPauseMilliseconds = 500;
 const firstPauseMilliseconds = 50;
 /** As long as the real plugin waits for an action. */
 const actionSeconds = 60 * 60;
