@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { applyCannotRun, FakeServer, type RoleDocument } from "./server/apply.ts";
 import { missing } from "./server/python.ts";
+import { until } from "./server/until.ts";
 
 const conf = "etc/app/app.conf";
 const units = { "app.service": "reload" };
@@ -294,7 +295,7 @@ suite("bad luck", { skip: applyCannotRun, concurrency: 2 }, () => {
     using server = new FakeServer();
     const before = [`touch ${server.path("started")}; sleep 0.3`];
     const child = server.start(server.role({ ...one, before }));
-    while (server.read("started") === null) await sleep(10);
+    await until(() => server.read("started") !== null);
     child.stdout?.destroy();
     child.stderr?.destroy();
     child.kill("SIGHUP");
@@ -311,7 +312,7 @@ suite("bad luck", { skip: applyCannotRun, concurrency: 2 }, () => {
       cwd: server.root,
       detached: true,
     });
-    while (server.read("checking") === null) await sleep(10);
+    await until(() => server.read("checking") !== null);
     assert.equal(server.read(conf), "two\n");
     if (killed.pid) process.kill(-killed.pid, "SIGKILL"); // the check too, as a power cut would
     const { status, out } = await server.apply({ role: "other", files: {} });
