@@ -23,7 +23,7 @@ export interface DropletSettings {
   size: string;
   image: string;
   backups: boolean;
-  /** GiB; 0 means no volume. */
+  /** GiB */
   mailVolumeSize: number;
 }
 
@@ -108,7 +108,7 @@ export const fields = {
   size: { type: slug, example: "s-1vcpu-2gb" },
   image: { type: slug, example: "debian-13-x64" },
   backups: { type: flag, example: "false" },
-  mailVolumeSize: { type: integer(0, 16384), example: "10" },
+  mailVolumeSize: { type: integer(1, 16384), example: "10" },
   address: { type: orEmpty(ip), example: "192.0.2.10" },
   address6: {
     type: orEmpty(z.string().refine((text) => isIP(text) === 6, "must be an IPv6 address")),

@@ -18,6 +18,8 @@ export interface HostArgs {
   after: pulumi.Resource[];
   /** Debian packages of all roles. */
   packages: string[];
+  /** systemd units that the roles start once they are configured. */
+  units: string[];
 }
 
 export interface HostCommandArgs {
@@ -62,7 +64,10 @@ export class Host extends pulumi.ComponentResource {
     });
     const packages = this.command("packages", {
       run: "/bin/sh -s",
-      stdin: render(readTemplate("apply/packages.sh"), { packages: args.packages.join(" ") }),
+      stdin: render(readTemplate("apply/packages.sh"), {
+        packages: args.packages.join(" "),
+        units: args.units.join(" "),
+      }),
       dependsOn: [ready],
     });
     const apply = this.command("apply", {

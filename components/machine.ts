@@ -38,13 +38,18 @@ const openPorts = [
 
 const anywhere = ["0.0.0.0/0", "::/0"];
 
-/** cloud-init's user_data: the machine comes up with the host key that we pin, and without passwords. */
+/**
+ * cloud-init's user_data: the machine comes up with the host key that we pin, and without passwords. Its names are the
+ * system role's: only here do they win over what the cloud's own vendor data says.
+ */
 export function userData(hostKey: { private: string; public: string }): string {
   const config = {
     ssh_deletekeys: true,
     ssh_keys: { ed25519_private: hostKey.private, ed25519_public: hostKey.public },
     disable_root: false,
     ssh_pwauth: false,
+    preserve_hostname: true,
+    manage_etc_hosts: false,
   };
   return `#cloud-config\n${stringify(config, { lineWidth: 0, blockQuote: "literal" })}`;
 }
@@ -57,7 +62,7 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
   readonly identity: pulumi.Output<string>;
   readonly resource: pulumi.Resource;
   readonly ready: pulumi.Resource[];
-  readonly volumeName: pulumi.Output<string> | null;
+  readonly volumeName: pulumi.Output<string>;
 
   constructor(
     name: string,
@@ -73,20 +78,22 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       { name: args.hostname, publicKey: clientKey.publicKeyOpenssh },
       { parent: this },
     );
-    const volume = settings.mailVolumeSize > 0 ? this.#volume(name, settings) : null;
+    const volume = this.#volume(name, settings);
     const droplet = new digitalocean.Droplet(
       `${name}-droplet`,
       {
         // DigitalOcean makes the PTR records of the name.
         name: args.hostname,
         image: settings.image,
-        region: volume?.region ?? settings.region,
+        region: volume.region,
         size: settings.size,
         backups: settings.backups,
-        // A disk that has grown can't shrink, and with it the size; with a volume nothing needs the room.
-        resizeDisk: volume === null,
+        // A disk that has grown can't shrink, and with it the size; all that grows is on the volume.
+        resizeDisk: false,
+        // A program of DigitalOcean's that may log in as root, with a package source of its own.
+        dropletAgent: false,
         ipv6: true,
-        volumeIds: volume ? [volume.id] : [],
+        volumeIds: [volume.id],
         // What is being delivered is delivered, and the volume is let go of, before a droplet is deleted.
         gracefulShutdown: true,
         sshKeys: [account.fingerprint],
@@ -103,7 +110,7 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
     );
     this.ipv4 = droplet.ipv4Address;
     this.ipv6 = droplet.ipv6Address;
-    this.identity = droplet.id;
+    this.identity = pulumi.interpolate`droplet ${droplet.id}, volume ${volume.id}`;
     this.resource = droplet;
     this.ssh = {
       address: droplet.ipv4Address,
@@ -112,7 +119,7 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       privateKey: clientKey.privateKeyOpenssh,
       hostKey: hostKey.publicKeyOpenssh.apply((key) => key.trim()),
     };
-    this.volumeName = volume?.name ?? null;
+    this.volumeName = volume.name;
     this.ready = [this.#firewall(name, droplet)];
     this.registerOutputs({});
   }

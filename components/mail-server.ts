@@ -56,9 +56,12 @@ export class MailServer extends pulumi.ComponentResource {
     const { ssh, identity, resource, ready } = this.machine;
     const folders = [system, storage, tls, users, postfix, dovecot].map((role) => role.folder);
     const packages = [...new Set(folders.flatMap((folder) => folder.manifest.packages))].sort();
+    const units = [
+      ...new Set(folders.flatMap(({ manifest }) => Object.keys(manifest.units))),
+    ].sort();
     return new Host(
       `${name}-host`,
-      { ...ssh, identity, machine: resource, after: ready, packages },
+      { ...ssh, identity, machine: resource, after: ready, packages, units },
       { parent: this },
     );
   }

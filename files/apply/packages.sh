@@ -1,12 +1,13 @@
 #!/bin/sh
 # Brings Debian to its newest state and installs all packages of all roles in one transaction. No daemon starts
-# before its role has configured it (policy-rc.d); one that runs already is restarted when it is upgraded, or its holes would stay
-# open. The output goes to a log that is followed from here, so that a lost SSH connection can't kill dpkg; a run
+# before its role has configured it (policy-rc.d); one that runs already is restarted when it is upgraded, or its holes
+# would stay open. The output goes to a log that is followed from here, so that a lost SSH connection can't kill dpkg; a run
 # that was cut off is finished by the next.
 # shellcheck disable=SC2086 # the package list is split on purpose
 set -eu
 
 packages="{{packages}}"
+units="{{units}}"
 needed_kib=1500000
 log=/var/log/mailfruit-packages.log
 policy=/usr/sbin/policy-rc.d
@@ -63,6 +64,14 @@ await_daily_upgrade() {
   done
 }
 
+# Debian enables what it installs: a reboot before the first role is applied would start it as Debian has it.
+disable_unconfigured() {
+  [ ! -e /var/lib/mailfruit/roles ] || return 0
+  for unit in $units; do
+    busy "$unit" || ! systemctl cat "$unit" >/dev/null 2>&1 || systemctl disable --quiet "$unit"
+  done
+}
+
 explain() {
   free=$(df -k --output=avail / | tail -n 1)
   [ "$free" -gt 100000 ] ||
@@ -86,6 +95,7 @@ main() {
   follow apt update || explain "the package lists could not be fetched from Debian's mirror."
   follow apt full-upgrade || explain "Debian's upgrade failed."
   follow apt --no-install-recommends install $packages || explain "the packages could not be installed."
+  disable_unconfigured
 }
 
 main

@@ -196,7 +196,7 @@ suite("programs for the server", () => {
   const scripts = ["apply/ready.sh", "apply/packages.sh"];
 
   test("have values for their names", () => {
-    checkNames([readTemplate("apply/packages.sh")], ["packages"], "components/host.ts");
+    checkNames([readTemplate("apply/packages.sh")], ["packages", "units"], "components/host.ts");
     const given = ["serverHostname", "mailDomain", "inboundTls", "proves"];
     checkNames([readTemplate("apply/prove")], given, "components/mail-server.ts");
     for (const path of ["apply/apply", "apply/ready.sh"])

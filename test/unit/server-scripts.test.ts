@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { readTemplate, render } from "../../components/template.ts";
 import { missing } from "./server/python.ts";
 import { temporaryFolder } from "./server/temporary.ts";
+import { until } from "./server/until.ts";
 
 const fake = join(import.meta.dirname, "server", "fake-debian");
 const trixie = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n';
@@ -30,7 +31,8 @@ class FakeDebian implements Disposable {
   }
 
   #provide(name: string, body: string): void {
-    writeFileSync(join(this.root, `${name}.sh`), body);
+    const asked = name === "systemctl" ? '[ "$1" = is-active ] || exit 0\n' : "";
+    writeFileSync(join(this.root, `${name}.sh`), asked + body);
     if (!existsSync(join(this.root, "bin", name))) symlinkSync(fake, join(this.root, "bin", name));
   }
 
@@ -42,6 +44,7 @@ class FakeDebian implements Disposable {
     const here = script
       .replaceAll("/usr/sbin/policy-rc.d", this.policy)
       .replaceAll("/var/log/", `${this.root}/`)
+      .replaceAll("/var/lib/mailfruit", this.path("state"))
       .replaceAll("/run/mailfruit.lock", this.path("lock"))
       .replaceAll("/etc/os-release", this.path("os-release"));
     const PATH = `${this.path("bin")}:${process.env.PATH}`;
@@ -64,7 +67,10 @@ class FakeDebian implements Disposable {
   }
 }
 
-const packages = render(readTemplate("apply/packages.sh"), { packages: "postfix dovecot-core" });
+const packages = render(readTemplate("apply/packages.sh"), {
+  packages: "postfix dovecot-core",
+  units: "postfix.service",
+});
 const ready = readTemplate("apply/ready.sh").text;
 const cannotRun = missing("flock", "util-linux");
 
@@ -97,6 +103,12 @@ suite("packages", { skip: cannotRun, concurrency: 2 }, () => {
       systemctl: 'case "$*" in *ssh.service) echo active ;; *) echo inactive ;; esac',
     });
     assert.equal((await debian.run(packages)).out, "policy says 0\n".repeat(3));
+  });
+
+  test("leave no daemon enabled that a reboot would start as Debian has it", async () => {
+    using debian = new FakeDebian();
+    await debian.run(packages);
+    assert.match(debian.calls().join("\n"), /systemctl disable --quiet postfix\.service/);
   });
 
   test("don't overrule a policy of the machine's own, but one that a killed run left", async () => {
@@ -134,6 +146,16 @@ suite("packages", { skip: cannotRun, concurrency: 2 }, () => {
       );
       assert.equal(existsSync(debian.policy), false);
     }
+  });
+
+  test("don't start as Debian has them at a reboot before their role is there, and only before that", async () => {
+    using debian = new FakeDebian();
+    await debian.run(packages);
+    assert.ok(debian.calls().includes("systemctl disable --quiet postfix.service"));
+    mkdirSync(debian.path("state/roles"), { recursive: true });
+    rmSync(debian.path("calls"));
+    await debian.run(packages);
+    assert.doesNotMatch(debian.calls().join(), /disable/);
   });
 
   test("that a cut-off run left half installed are set up first", async () => {
@@ -192,7 +214,7 @@ suite("packages", { skip: cannotRun, concurrency: 2 }, () => {
   test("are installed to the end when the SSH connection is lost", async () => {
     using debian = new FakeDebian({ "apt-get": "touch started; sleep 0.3; echo words" });
     const child = debian.start(packages);
-    while (!existsSync(debian.path("started"))) await sleep(10);
+    await until(() => existsSync(debian.path("started")));
     child.stdout.destroy();
     child.stderr.destroy();
     child.kill("SIGHUP");
