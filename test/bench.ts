@@ -7,10 +7,12 @@ import { writeFileAtomic } from "../sandbox/files.ts";
 import { withLock } from "../sandbox/lock.ts";
 import { sandboxDir } from "../sandbox/paths.ts";
 import { Interrupted, onSignals } from "../sandbox/process.ts";
-import { aptAlone, fetchPackages, removeAptDroplets, rolePackages } from "./bench/apt-alone.ts";
+import { PulumiError } from "../sandbox/stack.ts";
+import { aptAlone, fetchPackages, rolePackages } from "./bench/apt-alone.ts";
+import { cleanUp } from "./bench/clean-up.ts";
 import { machineFacts } from "./bench/machine.ts";
 import { makeReport, type Run, table } from "./bench/report.ts";
-import { measureServer, removeServers } from "./bench/server.ts";
+import { measureServer } from "./bench/server.ts";
 
 const benchDir = join(sandboxDir, "bench");
 const say = (line: string) => console.error(line);
@@ -51,7 +53,7 @@ async function measureRun(run: number, packages: string[]): Promise<Run> {
   check();
   const report = (line: string) => say(`  run ${run}, ${line}`);
   const server = await measureServer(`bench-${run}`, check, report);
-  await removeServers();
+  await cleanUp();
   check();
   const apt = await aptAlone(run, packages);
   report(`apt alone: ${apt.seconds.toFixed(1)} s`);
@@ -66,13 +68,15 @@ async function cleanly<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } finally {
     say("Removing what the bench made.");
-    await cleanUp();
+    await cleanUp().catch(reportRemains);
   }
 }
 
-async function cleanUp(): Promise<void> {
-  await removeAptDroplets();
-  await removeServers();
+/** Said, not thrown: why the work ended stays the error. */
+function reportRemains(error: unknown): void {
+  const words = error instanceof Error ? error.message : String(error);
+  say(`Something could not be removed; the next bench will try again.\n${words}`);
+  process.exitCode = 1;
 }
 
 function count(text: string): number {
@@ -106,7 +110,16 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof Interrupted)) throw error;
-  say(`Interrupted (${error.signal}). What the bench made is removed.`);
-  process.exitCode = error.exitCode;
+  if (error instanceof Interrupted) {
+    say(`Interrupted (${error.signal}). What the bench made is removed.`);
+    process.exitCode = error.exitCode;
+  } else if (
+    error instanceof PulumiError ||
+    (error instanceof Error && error.constructor === Error)
+  ) {
+    say(error.message);
+    process.exitCode = 1;
+  } else {
+    throw error;
+  }
 }

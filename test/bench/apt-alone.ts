@@ -5,10 +5,8 @@ import { guestCommand } from "../../sandbox/cloud/shell.ts";
 import { ifExists } from "../../sandbox/files.ts";
 import { root } from "../../sandbox/paths.ts";
 import { mustRun } from "../../sandbox/process.ts";
-import { cloudApi, makeMachine, removeMachine } from "../system/cloud.ts";
+import { makeMachine, removeMachine } from "../system/cloud.ts";
 import { type Sample, sample } from "./sample.ts";
-
-const namePrefix = "bench-apt-";
 
 /** The packages of all roles, as the program installs them. */
 export async function rolePackages(): Promise<string[]> {
@@ -38,14 +36,8 @@ export function fetchPackages(packages: string[]): Promise<void> {
   return inFreshDroplet(0, (id) => install(id, ["--download-only", ...packages]));
 }
 
-/** Removes the droplets that an interrupted bench left. */
-export async function removeAptDroplets(): Promise<void> {
-  const { droplets } = await cloudApi.droplets();
-  for (const { id, name } of droplets) if (name.startsWith(namePrefix)) await removeMachine(id);
-}
-
 async function inFreshDroplet<T>(run: number, work: (id: number) => Promise<T>): Promise<T> {
-  const { id } = await makeMachine(`${namePrefix}${run}`, {});
+  const { id } = await makeMachine(`apt.bench-${run}.example`, {});
   try {
     // The end of the boot is not apt's. It ends "degraded" as well.
     await inGuest(id, "cloud-init status --wait; systemctl is-system-running --wait; true");

@@ -70,7 +70,7 @@ export function makeReport(machine: Machine, packages: string[], runs: Run[]): R
 export function table({ machine, packages, measures, aims, runs }: Report): string {
   const { aptAlone, firstUp, noOp, oneRole, preview } = measures;
   const rows = [
-    ["seconds", "min", "median", "max", "CPU", "/ apt alone"],
+    ["seconds", "min", "median", "max", "CPU*", "/ apt alone"],
     ...rowsOf(`apt alone (${packages.length} packages and what they need)`, aptAlone),
     ...rowsOf("first up", firstUp),
     ...rowsOf("no-op up", noOp),
@@ -81,9 +81,11 @@ export function table({ machine, packages, measures, aims, runs }: Report): stri
   const origins = Object.entries(plugins).map(([name, origin]) => `${name} ${origin}`);
   return [
     `${runs.length} run${runs.length === 1 ? "" : "s"} on ${cores} cores, ${memoryGib} GiB, load ${load.toFixed(2)} at the start`,
+    ...(load > cores / 2 ? ["The machine was busy: the ratios say more than the seconds."] : []),
     `node ${node}, pulumi ${pulumi} (${engine}), ${origins.join(", ")}, commit ${commit || "none"}`,
     "",
     ...aligned(rows),
+    "* of the engine, its plugins and the program; of apt where that is alone",
     "",
     ...aims.map(
       ({ what, unit, limit, median, met }) =>
@@ -107,7 +109,7 @@ function rowsOf(title: string, { seconds, cpuSeconds, toAptAlone, steps, command
   const cells = ({ min, median, max }: Summary) => [min, median, max].map((one) => one.toFixed(1));
   const parts = [
     ...Object.entries(steps ?? {}).map(([name, one]) => [`  ${name}`, ...cells(one)]),
-    ...Object.entries(commands ?? {}).map(([name, one]) => [`    command ${name}`, ...cells(one)]),
+    ...Object.entries(commands ?? {}).map(([name, one]) => [`  command ${name}`, ...cells(one)]),
   ];
   const total = [...cells(seconds), cpuSeconds.median.toFixed(1), toAptAlone.median.toFixed(2)];
   return [[title, ...total], ...parts];

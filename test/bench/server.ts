@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { root } from "../../sandbox/paths.ts";
-import { Stack, stackNames } from "../../sandbox/stack.ts";
+import { Stack } from "../../sandbox/stack.ts";
 import { EventLog } from "./event-log.ts";
 import { type Sample, sample } from "./sample.ts";
 import { commandTimes, firstUpSteps, laterUpSteps, type Steps } from "./steps.ts";
@@ -44,16 +44,6 @@ export async function measureServer(
   await stack.set("inboundTls", "required");
   const preview = await told("preview", measurePreview(stack));
   return { firstUp, noOp, oneRole, preview };
-}
-
-/** Destroys the stacks of benches, of this one and of those that could not end. */
-export async function removeServers(): Promise<void> {
-  for (const name of (await stackNames()).filter((one) => /^bench-\d+$/.test(one))) {
-    const stack = await Stack.open(name);
-    await stack.clearStaleLock();
-    await stack.destroy();
-    await stack.remove();
-  }
 }
 
 async function measureUp(
