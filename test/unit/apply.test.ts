@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
@@ -69,6 +77,16 @@ suite("a role on the server", { skip: applyCannotRun, concurrency: 2 }, () => {
     const { status, out } = await server.apply(one);
     assert.deepEqual({ status, out }, { status: 0, out: "app: nothing to change\n" });
     assert.deepEqual([lstatSync(server.path(conf)).ino, server.systemctl()], before);
+  });
+
+  test("a unit that somebody stopped runs again, also where nothing else changes", async () => {
+    using server = new FakeServer();
+    await server.apply(one);
+    rmSync(server.path("units/app.service.running"));
+    const { status, out } = await server.apply(one);
+    assert.equal(status, 0);
+    assert.match(out, /^app: nothing to change\n {2}systemctl start app\.service\n$/);
+    assert.equal(server.read("units/app.service.running"), "one\n");
   });
 
   test("a changed file reloads its unit; others keep running as they are", async () => {
@@ -336,7 +354,8 @@ suite("bad luck", { skip: applyCannotRun, concurrency: 2 }, () => {
     };
     writeFileSync(server.path("big"), server.role(big));
     const script = `mount -t tmpfs -o size=200k disk etc
-      mkdir -p etc/app etc/systemd/system; "$@" <one >/dev/null; if "$@" <big >/dev/null 2>err; then false; fi
+      mkdir -p etc/app etc/systemd/system; "$@" <one >/dev/null; before=$(ls -i etc/app)
+      if "$@" <big >/dev/null 2>err; then false; fi; test "$before" = "$(ls -i etc/app)"
       ls -A etc/app; cat etc/app/app.conf; mount -o remount,size=2m etc; "$@" <big && wc -c <etc/app/big.conf`;
     const probe = [
       "/usr/bin/python3",
