@@ -15,7 +15,7 @@ import {
   type Plan,
   removeGuestLink,
 } from "./network.ts";
-import { childrenOf, isAlive, processIdentity, signal } from "./processes.ts";
+import { childrenOf, isAlive, isFirstOfNamespace, processIdentity, signal } from "./processes.ts";
 import type { GuestRecord } from "./state.ts";
 
 /** The guest's kernel-side names, all derived from the sandbox's plan. */
@@ -85,7 +85,7 @@ export async function initOf(dir: string): Promise<number | undefined> {
   const supervisor = await readIdentity(dir);
   if (!supervisor) return undefined;
   const nspawn = childrenOf(supervisor.pid)[0];
-  return nspawn === undefined ? undefined : childrenOf(nspawn)[0];
+  return nspawn === undefined ? undefined : childrenOf(nspawn).find(isFirstOfNamespace);
 }
 
 /** Whether it is on, also while it reboots. */

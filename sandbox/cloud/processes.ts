@@ -32,6 +32,11 @@ export function childrenOf(pid: number): number[] {
     .filter((child) => readStat(child)?.parent === pid);
 }
 
+/** Whether it is process 1 of a PID namespace right below ours. */
+export function isFirstOfNamespace(pid: number): boolean {
+  return /^NSpid:\t\d+\t1$/m.test(readIfAlive(`/proc/${pid}/status`));
+}
+
 /** No error where it has ended. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {
@@ -46,16 +51,20 @@ function bootId(): string {
 }
 
 function readStat(pid: number): { state: string; parent: number; startTime: string } | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    return undefined; // it has ended
-  }
+  const text = readIfAlive(`/proc/${pid}/stat`);
   // The command's name, in parentheses, may hold blanks and parentheses itself.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state, parent] = fields;
   const startTime = fields[19];
   if (state === undefined || parent === undefined || startTime === undefined) return undefined;
   return { state, parent: Number(parent), startTime };
+}
+
+/** "" where the process has ended. */
+function readIfAlive(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }

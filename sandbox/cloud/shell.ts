@@ -24,18 +24,16 @@ export async function guestCommand(
 ): Promise<string[]> {
   const init = await initOf(join(dir, "guests", String(id)));
   if (init === undefined) throw new Error(`Guest ${id} is off.`);
-  const enter = [
-    "--target",
-    String(init),
-    "--mount",
-    "--uts",
-    "--ipc",
-    "--net",
-    "--pid",
-    "--cgroup",
-  ];
-  return ["nsenter", ...enter, "--root", "--wd", "--", "env", "-i", ...environment, ...argv];
+  const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
+  const enter = ["--target", String(init), ...namespaces, "--root", "--wd", "--no-fork"];
+  return ["nsenter", ...enter, "sh", "-c", waiter, "sh", "env", "-i", ...environment, ...argv];
 }
+
+/**
+ * nsenter itself would stop when its child is stopped, as a guest that shuts down does with all its processes,
+ * and then never take note of the child's end: the guest would wait for that for ever.
+ */
+const waiter = '"$@"; exit "$?"';
 
 /** Runs a command in a guest on our own terminal; its exit code. */
 export async function guestShell(id: number, argv: string[], dir = paths.cloud): Promise<number> {

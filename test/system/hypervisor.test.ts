@@ -219,9 +219,11 @@ test(
     const bootedAt = "systemctl show --property=UserspaceTimestampMonotonic";
     await inside(one, `${mountUnit}; echo kept >/root/file`);
     const before = await inside(one, bootedAt);
+    const openShell = inside(one, "sleep 600").catch(() => {});
     await inside(one, "systemctl reboot").catch(() => {});
     const isBack = async () => (await inside(one, bootedAt).catch(() => before)) !== before;
     assert.ok(await waitUntil(isBack, 30), "it doesn't come back");
+    await openShell;
     assert.ok(await waitUntil(() => opens(one.ipv4, 22), 20));
     assert.equal(await overSsh(one.ipv4, "cat /root/file /srv/mail/file"), "kept\nkept\n");
   },
