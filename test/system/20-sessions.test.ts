@@ -221,6 +221,29 @@ describe("port 993", () => {
   });
 });
 
+test("filters are kept by ManageSieve, which takes a login only after STARTTLS", async () => {
+  const { address, password } = alpha.outputs.testUser;
+  const login = Buffer.from(`\0${address}\0${password}`).toString("base64");
+  const clear = await to(4190);
+  assert.match(await clear.sieve(), /^"SASL" ""/m);
+  assert.match(await clear.sieve(`AUTHENTICATE "PLAIN" "${login}"`), /^NO \(ENCRYPT-NEEDED\)/m);
+  clear.close();
+  const dialogue = await to(4190);
+  await dialogue.sieve();
+  assert.match(await dialogue.sieve("STARTTLS"), /^OK/m);
+  await dialogue.startTls();
+  assert.match(await dialogue.sieve(), /^"SASL" "PLAIN/m);
+  assert.match(await dialogue.sieve(`AUTHENTICATE "PLAIN" "${login}"`), /^OK/m);
+  const script = 'require "fileinto"; if header :contains "subject" "shop" { fileinto "Archive"; }';
+  assert.match(await dialogue.sieve(`PUTSCRIPT "main" {${script.length}+}\r\n${script}`), /^OK/m);
+  assert.match(await dialogue.sieve('SETACTIVE "main"'), /^OK/m);
+  dialogue.close();
+  await alpha.deliver({ subject: "your shop order" });
+  const sorted = "doveadm search -u test@alpha.example mailbox Archive subject shop | grep -c .";
+  assert.equal(await alpha.run(`for i in $(seq 50); do ${sorted} && exit; sleep 0.1; done`), "1\n");
+  await alpha.run("doveadm sieve delete -u test@alpha.example -a main");
+});
+
 test("a mail from outside comes by the domain's MX record and is read over IMAPS", async () => {
   const subject = randomUUID();
   const delivery = await alpha.deliver({ subject });

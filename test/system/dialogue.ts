@@ -58,7 +58,13 @@ export class Dialogue {
     return this.#until(new RegExp(`^[\\s\\S]*?^${tag} .*\\r\\n`, "m"));
   }
 
-  /** All up to and including the first match. */
+  /** Sends a ManageSieve command, if any, and returns all up to its answer (RFC 5804 section 1.2). */
+  async sieve(line?: string): Promise<string> {
+    if (line !== undefined) this.#socket.write(`${line}\r\n`);
+    return this.#until(/^[\s\S]*?^(?:OK|NO|BYE)\b.*\r\n/m);
+  }
+
+  /** The next line. */
   line(): Promise<string> {
     return this.#until(/^.*\r\n/);
   }
