@@ -14,6 +14,9 @@ const needed = {
   nftables: "the droplets' firewalls",
   e2fsprogs: "the file systems of volumes",
   mount: "their block devices",
+  "python3-yaml": "the tests run the server's programs here",
+  "python3-argon2": "likewise",
+  shellcheck: "npm run lint",
 } as const;
 
 const record = join(sandboxDir, "host-packages.json");
