@@ -193,8 +193,8 @@ function main(): void {
   server.addService(languageServices.LanguageRuntimeService, handlers(engineAddress));
   server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) => {
     if (error) throw error;
+    endWithEngine(); // before anybody knows the port: an engine may be killed as soon as it does
     process.stdout.write(`${port}\n`);
-    endWithEngine();
   });
 }
 
