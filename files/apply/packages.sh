@@ -93,8 +93,8 @@ main() {
   follow dpkg --configure -a --force-confdef --force-confold ||
     explain "packages that an earlier run left half installed could not be set up."
   follow apt update || explain "the package lists could not be fetched from Debian's mirror."
-  follow apt full-upgrade || explain "Debian's upgrade failed."
-  follow apt --no-install-recommends install $packages || explain "the packages could not be installed."
+  follow apt --no-install-recommends full-upgrade $packages ||
+    explain "Debian could not be upgraded, or the packages could not be installed."
   disable_unconfigured
 }
 
