@@ -2,14 +2,17 @@ import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { readTemplate, render } from "./template.ts";
 
-/** How to reach a machine. All of it is pinned: nothing is sent to a machine that shows another host key. */
-export interface HostArgs {
+/** How to log in to a machine. All of it is pinned: nothing is sent to a machine that shows another host key. */
+export interface SshAccess {
   address: pulumi.Input<string>;
   port: number;
   user: string;
   privateKey: pulumi.Output<string>;
   /** As in known_hosts without the host: "ssh-ed25519 AAAA…". */
   hostKey: pulumi.Input<string>;
+}
+
+export interface HostArgs extends SshAccess {
   /** Changes when the machine is another one; everything is then done again. */
   identity: pulumi.Input<string>;
   /** The machine, where it is ours: what goes with it needs no clean-up on it. */

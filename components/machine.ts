@@ -3,19 +3,14 @@ import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import { stringify } from "yaml";
 import type { DropletSettings, ExistingSettings, Settings } from "../settings.ts";
+import type { SshAccess } from "./host.ts";
 import { sshKey } from "./keys.ts";
 
 /** A machine that a Host can be made of: where it is and how to log in. */
 export interface Machine {
   ipv4: pulumi.Input<string> | null;
   ipv6: pulumi.Input<string> | null;
-  ssh: {
-    address: pulumi.Input<string>;
-    port: number;
-    user: string;
-    privateKey: pulumi.Output<string>;
-    hostKey: pulumi.Input<string>;
-  };
+  ssh: SshAccess;
   /** Changes when the machine is another one. */
   identity: pulumi.Input<string>;
   /** What exists because of us and takes all on it with it when it goes; null where the machine was there before. */

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Settings } from "../settings.ts";
-import type { Machine } from "./machine.ts";
+import type { SshAccess } from "./host.ts";
 
 /** What a person types into a mail client. */
 export function clientSettings({ serverHostname }: Settings) {
@@ -17,7 +17,7 @@ export function clientSettings({ serverHostname }: Settings) {
  * A command line that logs in by SSH: the key goes from the stack to ssh-agent for a minute and lies in no file, and the
  * host key is pinned (ssh_config(5), KnownHostsCommand).
  */
-export function sshCommand(ssh: Machine["ssh"]): pulumi.Output<string> {
+export function sshCommand(ssh: SshAccess): pulumi.Output<string> {
   return pulumi.all([ssh.address, ssh.hostKey]).apply(([address, hostKey]) => {
     const [type, key] = hostKey.split(" ");
     const known = `-o UserKnownHostsFile=/dev/null -o KnownHostsCommand='/bin/echo %H ${type} ${key}'`;

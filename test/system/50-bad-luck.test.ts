@@ -88,19 +88,7 @@ test("a server that is rebooted in the middle is finished by the next `up`", asy
 });
 
 test("an interrupted `up` is finished by the next one", async () => {
-  await changePostfix();
-  await slowApply();
-  let pid = 0;
-  const running = alpha.stack.up({
-    allowFailure: true,
-    onStart: (started) => {
-      pid = started;
-    },
-  });
-  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
-  process.kill(pid, "SIGINT");
-  await running;
-  await quickApply();
+  await endInTheMiddle("SIGINT");
   await alpha.up();
   assert.match(
     await alpha.run("postconf -h smtpd_tls_security_level"),
@@ -110,19 +98,7 @@ test("an interrupted `up` is finished by the next one", async () => {
 });
 
 test("an `up` that was killed leaves what docs/deploying.md says how to clear, and the next one finishes", async () => {
-  await changePostfix();
-  await slowApply();
-  let pid = 0;
-  const running = alpha.stack.up({
-    allowFailure: true,
-    onStart: (started) => {
-      pid = started;
-    },
-  });
-  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
-  process.kill(pid, "SIGKILL");
-  await running;
-  await quickApply();
+  await endInTheMiddle("SIGKILL");
   await alpha.stack.cancel();
   await alpha.up();
   await exchangesMail(alpha);
@@ -208,6 +184,23 @@ test("settings that are wrong are reported together, before anything is made", a
   assert.deepEqual((await stack.export()).deployment.resources ?? [], []);
   await stack.remove();
 });
+
+/** Ends an `up` while the Postfix role is being applied on the server. */
+async function endInTheMiddle(signal: NodeJS.Signals): Promise<void> {
+  await changePostfix();
+  await slowApply();
+  let pid = 0;
+  const running = alpha.stack.up({
+    allowFailure: true,
+    onStart: (started) => {
+      pid = started;
+    },
+  });
+  await until(() => alpha.run("pgrep -f '[s]leep 7.77' || true"));
+  process.kill(pid, signal);
+  await running;
+  await quickApply();
+}
 
 /** Makes `postfix check` take long, so that there is a middle to be lost in. */
 async function slowApply(): Promise<void> {
