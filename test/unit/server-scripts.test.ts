@@ -21,10 +21,22 @@ class FakeDebian implements Disposable {
 
   constructor(programs: Record<string, string> = {}) {
     mkdirSync(join(this.root, "bin"));
-    for (const name of ["apt-get", "dpkg", "dpkg-query", "df", "systemctl"])
+    for (const name of [
+      "apt-get",
+      "debconf-set-selections",
+      "dpkg",
+      "dpkg-query",
+      "df",
+      "systemctl",
+    ])
       this.#provide(
         name,
-        { df: plenty, "dpkg-query": "exit 1", systemctl: "echo inactive" }[name] ?? "",
+        {
+          "debconf-set-selections": "cat >/dev/null",
+          df: plenty,
+          "dpkg-query": "exit 1",
+          systemctl: "echo inactive",
+        }[name] ?? "",
       );
     for (const [name, body] of Object.entries(programs)) this.#provide(name, body);
     writeFileSync(join(this.root, "os-release"), trixie);
