@@ -20,7 +20,7 @@ async function allSecrets(): Promise<Map<string, string>> {
   const { stdout } = await alpha.stack.command(["stack", "export", "--show-secrets"]);
   const keys = stdout.matchAll(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----\\+n([^"]*?)-----END/g);
   for (const [, kind = "", body = ""] of keys) {
-    const part = privatePart(kind, body.replaceAll(/\\+n/g, ""));
+    const part = privatePart(kind, body.replaceAll(/\\+n */g, ""));
     found.set(`${kind} ${found.size}`, part);
   }
   found.set("password", alpha.outputs.testUser.password);
@@ -32,8 +32,11 @@ async function allSecrets(): Promise<Map<string, string>> {
 /** The base64 of bytes that only the private key has; the rest of a key file is header and public key. */
 function privatePart(kind: string, base64: string): string {
   // SEC 1 (RFC 5915): 7 bytes, then the key. PKCS #8 of P-256: 36 bytes, then the key; of Ed25519: the key comes last.
-  // OpenSSH's own (PROTOCOL.key): the seed, its public key (32 bytes), about 9 bytes of padding.
-  if (kind === "OPENSSH PRIVATE KEY") return base64.slice(-96, -60);
+  // OpenSSH's own (PROTOCOL.key) ends with about 9 bytes that say nothing. Before them stand, of Ed25519, the seed and the
+  // public key of 32 bytes; of P-256, the key.
+  const isEd25519 = base64.length === 312;
+  if (kind === "OPENSSH PRIVATE KEY")
+    return isEd25519 ? base64.slice(-96, -60) : base64.slice(-40, -16);
   if (kind === "EC PRIVATE KEY") return base64.slice(12, 48);
   if (kind === "PRIVATE KEY" && base64.length > 64) return base64.slice(50, 64);
   return base64.slice(-40);
