@@ -20,7 +20,7 @@ async function allSecrets(): Promise<Map<string, string>> {
   const { stdout } = await alpha.stack.command(["stack", "export", "--show-secrets"]);
   const keys = stdout.matchAll(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----\\+n([^"]*?)-----END/g);
   for (const [, kind = "", body = ""] of keys) {
-    const part = privatePart(kind, body.replaceAll(/\\+n */g, ""));
+    const part = privatePart(kind, body.replaceAll(/\\+n| /g, ""));
     found.set(`${kind} ${found.size}`, part);
   }
   found.set("password", alpha.outputs.testUser.password);
