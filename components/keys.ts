@@ -15,6 +15,14 @@ const YEAR = 365 * DAY;
 const certificateHours = 397 * DAY;
 const renewalHours = 60 * DAY;
 
+/** What the server's certificate is for and how long, whoever signs it. */
+const serverCertificate = {
+  allowedUses: ["digital_signature", "server_auth"],
+  setSubjectKeyId: true,
+  validityPeriodHours: certificateHours,
+  earlyRenewalHours: renewalHours,
+};
+
 /** An ed25519 key pair for SSH. */
 export function sshKey(name: string, parent: pulumi.Resource): tls.PrivateKey {
   return new tls.PrivateKey(name, { algorithm: "ED25519" }, { parent });
@@ -57,10 +65,7 @@ export function certificateOfOwnCa(
       certRequestPem: request.certRequestPem,
       caPrivateKeyPem: caKey.privateKeyPem,
       caCertPem: ca.certPem,
-      allowedUses: ["digital_signature", "server_auth"],
-      setSubjectKeyId: true,
-      validityPeriodHours: certificateHours,
-      earlyRenewalHours: renewalHours,
+      ...serverCertificate,
     },
     { parent },
   );
@@ -80,10 +85,7 @@ export function selfSignedCertificate(
       privateKeyPem: key.privateKeyPem,
       subject: { commonName: hostname },
       dnsNames: [hostname],
-      allowedUses: ["digital_signature", "server_auth"],
-      setSubjectKeyId: true,
-      validityPeriodHours: certificateHours,
-      earlyRenewalHours: renewalHours,
+      ...serverCertificate,
     },
     { parent },
   );

@@ -55,10 +55,8 @@ export class MailServer extends pulumi.ComponentResource {
   #host(name: string): Host {
     const { ssh, identity, resource, ready } = this.machine;
     const folders = [system, storage, tls, users, postfix, dovecot].map((role) => role.folder);
-    const packages = [...new Set(folders.flatMap((folder) => folder.manifest.packages))].sort();
-    const units = [
-      ...new Set(folders.flatMap(({ manifest }) => Object.keys(manifest.units))),
-    ].sort();
+    const packages = distinct(folders.flatMap(({ manifest }) => manifest.packages));
+    const units = distinct(folders.flatMap(({ manifest }) => Object.keys(manifest.units)));
     return new Host(
       `${name}-host`,
       { ...ssh, identity, machine: resource, after: ready, packages, units },
@@ -110,6 +108,8 @@ export class MailServer extends pulumi.ComponentResource {
     return pulumi.secret(password.apply((text) => ({ address, password: text })));
   }
 }
+
+const distinct = (names: string[]) => [...new Set(names)].sort();
 
 /** The last step: a mail goes in and comes out, again after every change of any role. */
 function prove(settings: Settings, host: Host, roles: Role[]): void {
