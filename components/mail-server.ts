@@ -11,13 +11,13 @@ import {
 } from "./keys.ts";
 import { type Machine, machineOf } from "./machine.ts";
 import { Role, type RoleFolder } from "./role.ts";
+import * as check from "./roles/check.ts";
 import * as dovecot from "./roles/dovecot.ts";
 import * as postfix from "./roles/postfix.ts";
 import * as storage from "./roles/storage.ts";
 import * as system from "./roles/system.ts";
 import * as tls from "./roles/tls.ts";
 import * as users from "./roles/users.ts";
-import { readTemplate, render } from "./template.ts";
 
 /** What a person needs who logs in to read mail: user name is the address. */
 export interface TestUser {
@@ -54,7 +54,9 @@ export class MailServer extends pulumi.ComponentResource {
 
   #host(name: string): Host {
     const { ssh, identity, resource, ready } = this.machine;
-    const folders = [system, storage, tls, users, postfix, dovecot].map((role) => role.folder);
+    const folders = [system, storage, tls, users, postfix, dovecot, check].map(
+      (role) => role.folder,
+    );
     const packages = distinct(folders.flatMap(({ manifest }) => manifest.packages));
     const units = distinct(folders.flatMap(({ manifest }) => Object.keys(manifest.units)));
     return new Host(
@@ -67,7 +69,7 @@ export class MailServer extends pulumi.ComponentResource {
   /**
    * The order of roles: names and the volume come first, since what follows lies on it; then the certificate and the
    * accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets lie in a folder that
-   * Postfix makes at its first start.
+   * Postfix makes at its first start; at last what checks them.
    */
   #roles(name: string, settings: Settings, host: Host, material: TlsMaterial): Role[] {
     const role = (
@@ -92,7 +94,7 @@ export class MailServer extends pulumi.ComponentResource {
     ];
     const mta = role(postfix, postfix.variables(settings), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
-    return [...base, ...ground, mta, mda];
+    return [...base, ...ground, mta, mda, role(check, {}, [mda])];
   }
 
   #testUser(name: string, settings: Settings, host: Host, roles: Role[]) {
@@ -115,11 +117,10 @@ const distinct = (names: string[]) => [...new Set(names)].sort();
 function prove(settings: Settings, host: Host, roles: Role[]): void {
   const texts = pulumi.all(roles.map((role) => role.text));
   const digest = texts.apply((all) => createHash("sha256").update(all.join()).digest("hex"));
-  const { serverHostname, mailDomain, inboundTls } = settings;
-  const stdin = pulumi
-    .unsecret(digest)
-    .apply((proves) =>
-      render(readTemplate("apply/prove"), { serverHostname, mailDomain, inboundTls, proves }),
-    );
-  host.command("prove", { run: "/usr/bin/python3 -", stdin, dependsOn: roles });
+  host.command("prove", {
+    run: `/usr/local/sbin/mailfruit check --inbound-tls ${settings.inboundTls}`,
+    // Nothing reads it: it makes the command run again after any change.
+    stdin: pulumi.unsecret(digest),
+    dependsOn: roles,
+  });
 }
