@@ -15,7 +15,8 @@ const needed = {
   e2fsprogs: "the file systems of volumes",
   mount: "their block devices",
   "python3-yaml": "the tests run the server's programs here",
-  "python3-argon2": "likewise",
+  "python3-nacl": "likewise",
+  "python3-argcomplete": "likewise",
   shellcheck: "npm run lint",
 } as const;
 

@@ -8,6 +8,13 @@ from accounts.names import Refusal
 from accounts.report import Report
 
 STACK_FILE = Path("/etc/mailfruit/accounts.json")
+LEADS_TO_ITSELF = """
+WITH RECURSIVE reached (address) AS (
+  SELECT destination FROM aliases WHERE address = ?1
+  UNION SELECT destination FROM aliases JOIN reached USING (address)
+)
+SELECT 1 FROM reached WHERE address = ?1
+"""
 
 
 def add(args):
@@ -17,10 +24,10 @@ def add(args):
         users.has_domain(db, address)
         if users.exists(db, address):
             raise Refusal(f"{address} is a mailbox; an alias would take its mail away")
-        if address in destinations:
-            raise Refusal(f"{address} would lead to itself")
         for destination in destinations:
             db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'admin')", (address, destination))
+        if db.execute(LEADS_TO_ITSELF, (address,)).fetchone():
+            raise Refusal(f"{address} would lead to itself")
     return Report([f"mail for {address} goes to {', '.join(destinations)}"],
                   {"address": address, "destinations": destinations})
 

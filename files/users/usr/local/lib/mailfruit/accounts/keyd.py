@@ -6,7 +6,7 @@ a space between them. The answer is one line:
     ok SECRET     the mail secret, in hex
     mismatch      the password opens no slot of the address
     unknown       nobody of that address can log in
-    disabled      the administrator has closed the account
+    disabled      it does, and the administrator has closed the account
 
 Anything else that goes wrong closes the connection without an answer, and Dovecot reports a temporary failure.
 """
@@ -33,11 +33,11 @@ def answer(address, password):
         row = db.execute("SELECT enabled FROM logins WHERE address = ?", (address,)).fetchone()
         if row is None:
             return "unknown"
-        if not row[0]:
-            return "disabled"
         with at_once:
             secret = store.open_with(db, address, password, "password", "app")
-        return "mismatch" if secret is None else f"ok {secret.hex()}"
+        if secret is None:
+            return "mismatch"
+        return f"ok {secret.hex()}" if row[0] else "disabled"
     finally:
         db.close()
 
