@@ -82,7 +82,7 @@ class Resources {
 suite("a droplet", () => {
   test("comes with its keys, firewall, volume, DNS and certificate, and nothing else", async () => {
     assert.deepEqual((await serverWith()).kinds(), {
-      Command: 10,
+      Command: 11,
       DnsRecord: 9,
       Domain: 1,
       Droplet: 1,
@@ -162,7 +162,7 @@ suite("a droplet", () => {
 suite("an existing machine", () => {
   test("gets no droplet, firewall or volume, and no account key: only DNS and what runs on it", async () => {
     assert.deepEqual((await serverWith(existing)).kinds(), {
-      Command: 9,
+      Command: 10,
       DnsRecord: 8,
       Domain: 1,
       PrivateKey: 1,
@@ -327,11 +327,12 @@ suite("roles", () => {
       ["postfix", "tls"],
       ["dovecot", "users"],
       ["dovecot", "tls"],
+      ["check", "dovecot"],
       ["test-user", "users"],
     ];
     for (const [later, earlier] of order)
       assert.ok(found.waits(`mail-host-${later}`, `mail-host-${earlier}`), `${later} < ${earlier}`);
-    for (const role of ["system", "storage", "tls", "users", "postfix", "dovecot"])
+    for (const role of ["system", "storage", "tls", "users", "postfix", "dovecot", "check"])
       assert.ok(found.waits("mail-host-prove", `mail-host-${role}`), role);
   });
 
@@ -368,7 +369,7 @@ suite("roles", () => {
     const stdin = String((await serverWith()).named("mail-host-packages").inputs.stdin);
     const installed = (/^packages="(.*)"$/m.exec(stdin)?.[1] ?? "").split(" ");
     const manifest = z.looseObject({ packages: z.array(z.string()).default([]) });
-    const wanted = ["system", "storage", "tls", "users", "postfix", "dovecot"].flatMap(
+    const wanted = ["system", "storage", "tls", "users", "postfix", "dovecot", "check"].flatMap(
       (name) =>
         manifest.parse(parse(readFileSync(join(files, name, "role.yaml"), "utf8"))).packages,
     );
@@ -376,13 +377,17 @@ suite("roles", () => {
   });
 
   test("are proved again after a change of any of them, and not otherwise", async () => {
-    const proof = async (texts: Record<string, string>) =>
-      String((await serverWith(texts)).named("mail-host-prove").inputs.stdin);
+    const proof = async (texts: Record<string, string>) => {
+      const { create, stdin } = (await serverWith(texts)).named("mail-host-prove").inputs;
+      return `${create} < ${stdin}`;
+    };
     const before = await proof({});
     assert.equal(await proof({}), before);
     assert.notEqual(await proof({ adminEmail: "bert@elsewhere.example" }), before);
-    assert.notEqual(await proof({ inboundTls: "opportunistic" }), before);
-    assert.match(before, /^HOST = "mail\.anna\.example"/m);
+    const changed = await proof({ inboundTls: "opportunistic" });
+    assert.notEqual(changed.split(" < ")[1], before.split(" < ")[1]);
+    assert.match(before, /^\/usr\/local\/sbin\/mailfruit check --inbound-tls required < /);
+    assert.match(changed, / --inbound-tls opportunistic < /);
   });
 });
 
