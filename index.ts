@@ -1,5 +1,5 @@
 import { MailServer } from "./components/mail-server.ts";
-import { clientSettings, sshCommand } from "./components/outputs.ts";
+import { clientSettings, sshAddress, sshCommand } from "./components/outputs.ts";
 import { loadSettings } from "./settings.ts";
 
 const settings = loadSettings();
@@ -15,6 +15,7 @@ export default {
   clientSettings: clientSettings(settings),
   ca: server.ca,
   zoneFile: server.zoneFile,
+  ssh: sshAddress(machine.ssh),
   sshCommand: sshCommand(machine.ssh),
   sshHostKey: machine.ssh.hostKey,
   sshPrivateKey: machine.ssh.privateKey,

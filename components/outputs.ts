@@ -24,3 +24,10 @@ export function sshCommand(ssh: SshAccess): pulumi.Output<string> {
     return `pulumi stack output sshPrivateKey --show-secrets | ssh-add -q -t 60 - && ssh -o StrictHostKeyChecking=yes ${known} -p ${ssh.port} ${ssh.user}@${address}`;
   });
 }
+
+/** How to reach the server, for programs: with `sshPrivateKey`, all that `npm run mailfruit` needs. */
+export function sshAddress(ssh: SshAccess) {
+  return pulumi
+    .all([ssh.address, ssh.hostKey])
+    .apply(([address, hostKey]) => ({ address, port: ssh.port, user: ssh.user, hostKey }));
+}

@@ -29,6 +29,19 @@ function commands(): Command {
       const { preview } = await import("./commands/preview.ts");
       process.exitCode = await preview(stack);
     });
+  program
+    .command("mailfruit")
+    .description("run `mailfruit ARGS` on a stack's server: mailboxes, aliases, …")
+    .usage("[--stack NAME] [args...]")
+    .option("-s, --stack <name>", "the stack, if not the one that is selected")
+    .argument("[args...]")
+    .helpOption(false)
+    .passThroughOptions()
+    .allowUnknownOption()
+    .action(async (args, { stack }) => {
+      const { mailfruit } = await import("../admin/mailfruit.ts");
+      process.exitCode = await mailfruit(stack, args);
+    });
   for (const [name, description] of [
     ["bench", "measure first `up`, no-op, one changed role, against bare apt"],
     ["docs", "write the generated parts of docs/ anew"],

@@ -1,0 +1,155 @@
+import { once } from "node:events";
+import { constants } from "node:os";
+import type { Duplex, Readable, Writable } from "node:stream";
+import ssh2, {
+  type AnyAuthMethod,
+  type ClientChannel,
+  type ConnectConfig,
+  type PseudoTtyOptions,
+} from "ssh2";
+import { z } from "zod";
+import { endpoint, systemError } from "../sandbox/providers/command/go-text.ts";
+import { parseHostKey } from "../sandbox/providers/command/host-key.ts";
+import { parsePrivateKey } from "../sandbox/providers/command/private-key.ts";
+import type { Access } from "./access.ts";
+import { commandLine } from "./quote.ts";
+
+/** The server can't be reached, or was lost; the message says where, why, and what to do. */
+export class ConnectionError extends Error {}
+
+/** Where a program on the server reads and writes. */
+export interface Streams {
+  /** Nothing if left out. A secret may be given as text. */
+  stdin?: Readable | string;
+  stdout: Writable;
+  stderr: Writable;
+}
+
+/** Those that the setting sshHostKey takes. */
+const hostKeyType = z.literal([
+  "ssh-ed25519",
+  "ecdsa-sha2-nistp256",
+  "ecdsa-sha2-nistp384",
+  "ecdsa-sha2-nistp521",
+]);
+const handshakeSeconds = 20;
+/** A server that is gone is noticed after so many unanswered questions, one each ten seconds. */
+const keepalive = { keepaliveInterval: 10_000, keepaliveCountMax: 3 };
+
+/**
+ * Logs in to a server. It has to show exactly the pinned host key; until it has, nothing is sent to it.
+ *
+ * @param options.sock A ready connection to its SSH port, instead of one by TCP to its address.
+ * @throws ConnectionError
+ */
+export async function connect(access: Access, options: { sock?: Duplex } = {}): Promise<Server> {
+  const { address: host, port, user, hostKey: pinned } = access;
+  const hostKey = parseHostKey(pinned);
+  const key = parsePrivateKey(access.privateKey, undefined);
+  const methods: AnyAuthMethod[] = [{ type: "publickey", username: user, key }];
+  let mismatch = false;
+  const config: ConnectConfig = {
+    ...(options.sock ? { sock: options.sock } : { host, port }),
+    ...keepalive,
+    username: user,
+    readyTimeout: handshakeSeconds * 1000,
+    authHandler: () => methods.shift() ?? false,
+    algorithms: { serverHostKey: [hostKeyType.parse(hostKey.type)] },
+    hostVerifier: (shown: Buffer) => {
+      mismatch = !shown.equals(hostKey.blob);
+      return !mismatch;
+    },
+  };
+  const client = new ssh2.Client();
+  try {
+    client.connect(config);
+    await once(client, "ready");
+  } catch (error) {
+    client.destroy();
+    const problem = error instanceof Error ? error : new Error(String(error));
+    throw new ConnectionError(whyNot(access, problem, mismatch));
+  }
+  client.on("error", () => {}); // the end of its channels tells
+  return new Server(client, access);
+}
+
+/** A connection to a server, on which programs run as root. It has to be closed. */
+export class Server {
+  readonly #client: ssh2.Client;
+  readonly #access: Access;
+
+  /** See {@link connect}. */
+  constructor(client: ssh2.Client, access: Access) {
+    this.#client = client;
+    this.#access = access;
+  }
+
+  /**
+   * Runs a program, without a terminal; returns its exit code, 128 + number where a signal ended it.
+   *
+   * @param argv As the program gets it, whatever is in it. Others on the server can see it: a secret goes by stdin.
+   * @throws ConnectionError where it can't be started, or the connection is lost before it has ended.
+   */
+  async run(argv: string[], { stdin = "", stdout, stderr }: Streams): Promise<number> {
+    const channel = await this.open(argv);
+    channel.pipe(stdout, { end: false });
+    channel.stderr.pipe(stderr, { end: false });
+    if (typeof stdin === "string") channel.end(stdin);
+    else stdin.pipe(channel);
+    try {
+      return await this.exitCode(channel);
+    } finally {
+      if (typeof stdin !== "string") stdin.unpipe(channel).pause();
+    }
+  }
+
+  /** A program's channel, for who deals with its streams himself; with `pty` it has a terminal. */
+  open(argv: string[], options: { pty?: PseudoTtyOptions } = {}): Promise<ClientChannel> {
+    const sudo = this.#access.user === "root" ? [] : ["sudo", "-n", "--"];
+    return new Promise((resolve, reject) => {
+      this.#client.exec(commandLine([...sudo, ...argv]), options, (error, channel) => {
+        if (error)
+          return reject(new ConnectionError(`${whereOf(this.#access)}: ${error.message}.`));
+        channel.on("error", () => {}); // it may end without reading: its exit code tells
+        resolve(channel);
+      });
+    });
+  }
+
+  /** Waits for the end of a program and of what it writes. */
+  async exitCode(channel: ClientChannel): Promise<number> {
+    let exit: number | undefined;
+    channel.on("exit", (code: number | null, signal?: string) => {
+      exit = code ?? 128 + signalNumber(signal);
+    });
+    await Promise.all([once(channel, "close"), once(channel.stderr, "close")]);
+    if (exit !== undefined) return exit;
+    throw new ConnectionError(
+      `The connection to ${whereOf(this.#access)} was lost before the command had ended. Look what it has done before you repeat it.`,
+    );
+  }
+
+  close(): void {
+    this.#client.end();
+  }
+}
+
+/** From "SIGTERM", or "TERM" as the protocol has it. */
+function signalNumber(name = ""): number {
+  const numbers: Record<string, number> = constants.signals;
+  return numbers[`SIG${name.replace(/^SIG/, "")}`] ?? 0;
+}
+
+const whereOf = ({ user, address, port }: Access) => `${user}@${endpoint(address, port)}`;
+
+/** Why there is no connection, and what to do, in words. */
+function whyNot(access: Access, error: Error, mismatch: boolean): string {
+  const where = whereOf(access);
+  if (mismatch || /no matching host key format/.test(error.message))
+    return `The machine at ${where} shows another SSH host key than the stack has pinned: it is another machine, or somebody sits in between. Nothing was sent to it.`;
+  if ("level" in error && error.level === "client-authentication")
+    return `The server at ${where} doesn't take the stack's SSH key. Is the key still in its authorized_keys?`;
+  if ("level" in error && error.level === "client-timeout")
+    return `No answer from ${where} for ${handshakeSeconds} seconds. Is the machine on, and does a firewall keep you out?`;
+  return `No SSH connection to ${where}: ${systemError(error)}. Is the machine on? If it was replaced, \`pulumi up\` learns its new address.`;
+}
