@@ -26,8 +26,9 @@ export async function accessOf(stack?: string): Promise<Access> {
   const chosen = await (stack === undefined ? selectedStack() : stackNamed(stack));
   const found = outputs.safeParse(await outputsOf(chosen));
   if (!found.success) {
+    const up = `${chosen.own ? "" : "npm run sandbox -- "}pulumi up --stack ${chosen.name}`;
     throw new Error(
-      `Stack ${chosen.name} doesn't say how to reach its server: run \`pulumi up\` first.`,
+      `Stack ${chosen.name} doesn't say how to reach its server: run \`${up}\` first.`,
     );
   }
   return { ...found.data.ssh, privateKey: found.data.sshPrivateKey };

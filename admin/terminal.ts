@@ -21,6 +21,7 @@ export async function runOnOurTerminal(server: Server, argv: string[]): Promise<
   const restore = rawMode();
   stdin.pipe(channel);
   channel.pipe(stdout, { end: false });
+  channel.stderr.resume(); // a terminal has one output; what nobody reads never ends
   try {
     return await ended;
   } finally {
