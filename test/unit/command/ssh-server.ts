@@ -6,6 +6,8 @@ import ssh2, { type ServerChannel, type Connection as SshConnection } from "ssh2
 export interface Execution {
   command: string;
   env: Record<string, string>;
+  /** The terminal that was asked for; it is the test's own to imitate. */
+  pty: ssh2.PseudoTtyInfo | undefined;
   stdin: () => Promise<string>;
   channel: ServerChannel;
 }
@@ -27,6 +29,8 @@ export interface SshServerOptions {
 /** An SSH server in this process, on a free loopback port. */
 export class SshServer {
   readonly executions: string[] = [];
+  /** Sizes that terminals changed to. */
+  readonly windows: string[] = [];
   /** TCP connections seen so far, and those open now. */
   connections = 0;
   readonly open = new Set<SshConnection>();
@@ -90,12 +94,21 @@ export class SshServer {
       env[info.key] = info.val;
       accept?.();
     });
+    let pty: ssh2.PseudoTtyInfo | undefined;
+    session.on("pty", (accept, _reject, info) => {
+      pty = info;
+      accept?.();
+    });
+    session.on("window-change", (accept, _reject, info) => {
+      this.windows.push(`${info.cols}x${info.rows}`);
+      accept?.();
+    });
     session.on("exec", (accept, reject, info) => {
       this.executions.push(info.command);
       if (info.command === "refuse") return reject();
       const channel = accept();
       const stdin = () => readAll(channel);
-      void this.options.run({ command: info.command, env, stdin, channel });
+      void this.options.run({ command: info.command, env, pty, stdin, channel });
     });
   }
 }
