@@ -140,15 +140,20 @@ def prove_with_mailbox(tls_required):
         users.remove_stale_probes()
 
 
-def unfinished():
-    """Mailboxes that have a password and no key; those that got one meanwhile are opened."""
-    with store.database(write=False) as db:
-        waiting = [address for (address,) in db.execute("SELECT address FROM mailboxes WHERE keyed = 0 ORDER BY address")]
-        invited = [address for address in waiting if users.state(db, address) == "invited"]
-    keyed = [address for address in waiting if address not in invited and dovecot.has_key(address)]
+def waiting():
+    """
+    Mailboxes whose mail waits: those that nobody has opened yet, and those whose key isn't there. Postfix refuses mail for
+    them for the time being, and takes it again for those that got their key meanwhile.
+    """
+    keyed = dovecot.all_with_key()
     with store.database() as db:
-        db.executemany("UPDATE mailboxes SET keyed = 1 WHERE address = ?", [(address,) for address in keyed])
-    return invited, [address for address in waiting if address not in invited and address not in keyed]
+        for address, was in db.execute("SELECT address, keyed FROM mailboxes WHERE origin != 'probe'").fetchall():
+            # One that was made a moment ago isn't in the list.
+            has = address in keyed or (was == 1 and dovecot.has_key(address))
+            db.execute("UPDATE mailboxes SET keyed = ? WHERE address = ?", (int(has), address))
+        rest = [address for (address,) in db.execute("SELECT address FROM mailboxes WHERE keyed = 0 ORDER BY address")]
+        invited = [address for address in rest if users.state(db, address) == "invited"]
+    return invited, [address for address in rest if address not in invited]
 
 
 def check(args):
@@ -164,10 +169,11 @@ def check(args):
         raise Broken(f"the mail path does not work: {problem}. Look at `journalctl -u postfix -u dovecot -u mail-keys "
                      "-n 50`") from None
     seconds = time.monotonic() - started
-    invited, keyless = unfinished()
+    invited, keyless = waiting()
     return Report([f"a mail went in by SMTP and out by IMAP, all of it over TLS, and lay encrypted ({seconds:.1f} s)",
                    *(f"{address} waits for its invitation: `mailfruit user invite {address}`" for address in invited),
-                   *(f"{address} has no key, so its mail waits: `mailfruit user passwd {address}`" for address in keyless)],
+                   *(f"{address} has no key, so its mail waits. A new mailbox: `mailfruit user passwd {address}` makes it. One "
+                     f"that had mail: put {dovecot.home_of(address) / dovecot.KEY_FILE} back from a backup" for address in keyless)],
                   {"seconds": round(seconds, 1), "invited": invited, "without_key": keyless})
 
 

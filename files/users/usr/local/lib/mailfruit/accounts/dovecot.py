@@ -1,15 +1,18 @@
 """What only Dovecot can do: make a user's key, and say what it has. It is asked as anybody asks it."""
 
 import imaplib
+import os
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 from accounts.names import Refusal
 
 MAIL_HOME = Path("/srv/mail/home")
 CACHE = Path("/run/mail/cache")
+KEY_FILE = "dovecot-attributes"
 AUTHORITY = "/etc/ssl/mail/ca.pem"
 # To make a key Dovecot wants to store a mail; this one is gone at once.
 BLANK = b"Subject: \r\n\r\n"
@@ -36,12 +39,16 @@ def imap():
 
 
 def make_key(address, password):
-    """Logs in as the user, which is when Dovecot makes a key that the user's secret locks; does nothing where it has one."""
+    """
+    Logs in as the user, which is when Dovecot makes a key that the user's secret locks; where it has one already, that
+    has to be it: the mail is read, too.
+    """
     try:
         with imap() as session:
             session.login(address, password)
             session.append("INBOX", r"(\Seen \Deleted)", None, BLANK)
             session.select("INBOX")
+            session.fetch("*", "(BODY.PEEK[])")
             session.expunge()
     except (OSError, imaplib.IMAP4.error) as problem:
         raise Refusal(f"Dovecot made no key for {address}: {problem}. {WAITS}") from None
@@ -54,6 +61,14 @@ def has_key(address):
     done = subprocess.run(["doveadm", "-f", "tab", "mailbox", "cryptokey", "list", "-u", address, "-U"],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     return any(line.split("\t")[1:2] == ["yes"] for line in done.stdout.splitlines())
+
+
+def all_with_key():
+    """The addresses whose mail can be stored."""
+    done = subprocess.run(["doveadm", "-f", "tab", "mailbox", "cryptokey", "list", "-A", "-U"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return {row[0] for row in rows if row[2:3] == ["yes"]}
 
 
 def usage_kib(address):
@@ -72,6 +87,16 @@ def end_sessions(address):
 def home_of(address):
     local, _, domain = address.partition("@")
     return MAIL_HOME / domain / local
+
+
+def set_aside(address):
+    """
+    Where an earlier mailbox's removal was cut off, its rest is moved away: mail that came to its old key could never be
+    read.
+    """
+    home = home_of(address)
+    if (home / KEY_FILE).exists():
+        os.rename(home, home.with_name(f".{home.name}.removed-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"))
 
 
 def remove_mail(address):

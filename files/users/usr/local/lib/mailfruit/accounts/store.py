@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from accounts.names import Refusal
 from accounts.slots import BLAKE2B, Slot, unwrap
 
 ACCOUNTS = Path("/srv/mail/accounts")
@@ -69,6 +70,9 @@ def readable_by(path, uid, gid):
 @contextmanager
 def database(write=True):
     """Both files as one database; all or nothing of what happens inside is kept."""
+    if (ACCOUNTS / "passwords.sqlite").exists():
+        raise Refusal("the accounts and mail in /srv/mail are from before mail was encrypted, and lie in plain text. Save the "
+                      "mail, empty /srv/mail, run `pulumi up` and add the mailboxes anew")
     readable_by(ACCOUNTS / "mail.sqlite", 0, grp.getgrnam("postfix").gr_gid)
     readable_by(ACCOUNTS / "keys.sqlite", 0, pwd.getpwnam("mailkeys").pw_gid)
     connection = sqlite3.connect(ACCOUNTS / "mail.sqlite", timeout=30, isolation_level=None)

@@ -77,6 +77,7 @@ def put_made_password(db, address, secret, kind, name=""):
 
 def open_mailbox(db, address, password):
     """A mail secret for a mailbox that has none, with its password and its recovery key; returns the latter."""
+    dovecot.set_aside(address)
     secret = slots.new_mail_secret()
     set_password(db, address, secret, password)
     db.execute("DELETE FROM keys.invitations WHERE address = ?", (address,))
