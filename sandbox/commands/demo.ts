@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { join, relative } from "node:path";
 import { z } from "zod";
 import { startCloud } from "../cloud/client.ts";
+import { inGuest } from "../cloud/shell.ts";
 import { writeFileAtomic } from "../files.ts";
+import { chooseGuest, listGuests } from "../guests.ts";
 import { paths, root } from "../paths.ts";
 import { Stack } from "../stack.ts";
 import { Stopwatch } from "../stopwatch.ts";
@@ -37,7 +39,9 @@ export async function demo(): Promise<void> {
   const server = outputs.parse(await stack.outputs({ secrets: true }));
 
   heading(`A mail from outside to ${server.testUser.address}`);
-  await watch.time("mail", () => mailFromOutside(server, cloud.resolverAddress));
+  const subject = await watch.time("mail", () => mailFromOutside(server, cloud.resolverAddress));
+  heading("The same mail as whoever holds the server's disk sees it");
+  console.log(await onDisk(server, subject));
   const caFile = join(paths.stacks, "dev-ca.pem");
   await writeFileAtomic(caFile, server.ca);
   console.log(summary(server, relative(root, caFile), cloud.resolverAddress, watch));
@@ -52,7 +56,8 @@ async function bringUp(stack: Stack): Promise<void> {
   }
 }
 
-async function mailFromOutside(server: Outputs, resolver: string): Promise<void> {
+/** Returns the mail's subject. */
+async function mailFromOutside(server: Outputs, resolver: string): Promise<string> {
   const subject = `Hello from outside, ${randomUUID().slice(0, 8)}`;
   const delivery = await sendFromOutside({
     from: "bert@outside.example",
@@ -71,6 +76,18 @@ async function mailFromOutside(server: Outputs, resolver: string): Promise<void>
   if (mail.subject !== subject)
     throw new Error(`The mail that came has the subject "${mail.subject}".`);
   console.log(`Read over IMAPS from ${host}: "${mail.subject}"`);
+  return subject;
+}
+
+/** The newest stored mail, and how many files of the volume have its subject in them. */
+async function onDisk({ serverHostname }: Outputs, subject: string): Promise<string> {
+  const { id } = chooseGuest(await listGuests(), serverHostname);
+  const look = `cd /srv/mail
+newest=$(find . -path '*/dbox-Mails/u.*' -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+echo "/srv/mail/\${newest#./}"
+od -A x -t x1z -N 96 "$newest"
+echo "Files below /srv/mail in which '$1' stands: $(grep -rlF "$1" . | wc -l)"`;
+  return (await inGuest(id, ["sh", "-c", look, "sh", subject])).trimEnd();
 }
 
 function summary(server: Outputs, caFile: string, resolver: string, watch: Stopwatch): string {
