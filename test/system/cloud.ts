@@ -42,6 +42,17 @@ export const cloudApi = {
       .looseObject({ ssh_keys: z.array(named) })
       .parse(await call("GET", "account/keys?per_page=200")),
   deleteDroplet: (id: number) => call("DELETE", `droplets/${id}`),
+  /** As by the button: off at once, or on and up. */
+  power: async (id: number, to: "off" | "on") => {
+    await call("POST", `droplets/${id}/actions`, { type: `power_${to}` });
+    const wanted = to === "on" ? "active" : "off";
+    for (let tries = 0; tries < 600; tries++) {
+      const answer = z.looseObject({ droplet }).parse(await call("GET", `droplets/${id}`));
+      if (answer.droplet.status === wanted) return;
+      await sleep(100);
+    }
+    throw new Error(`droplet ${id} did not become ${wanted}`);
+  },
 };
 
 /** A machine that Pulumi knows nothing of, with this cloud-config. */
