@@ -1,6 +1,8 @@
 import { isIP, isIPv4 } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { type Mailbox, mailboxesText, readMailboxes } from "./settings/mailboxes.ts";
+import { type Problem, shellWord } from "./settings/problem.ts";
 
 /**
  * The stack's configuration, parsed once and strictly. Every key stands in Pulumi.yaml with its default and its sentence.
@@ -15,7 +17,10 @@ export interface Settings {
   inboundTls: "required" | "opportunistic";
   dns: "domain" | "records" | "manual";
   machine: DropletSettings | ExistingSettings;
+  mailboxes: Mailbox[];
 }
+
+export type { Mailbox, Problem };
 
 export interface DropletSettings {
   kind: "droplet";
@@ -38,13 +43,6 @@ export interface ExistingSettings {
   /** As in known_hosts without the host: "ssh-ed25519 AAAA…". */
   sshHostKey: string;
   sshPrivateKey: pulumi.Output<string>;
-}
-
-/** What is wrong with a setting, and the command that mends it. */
-export interface Problem {
-  key: string;
-  message: string;
-  mend: string;
 }
 
 /** The problems of a configuration, as one error for the person at the keyboard. */
@@ -101,6 +99,7 @@ export const fields = {
   },
   adminEmail: { type: email, example: "you@example.org" },
   debug: { type: flag, example: "false" },
+  mailboxes: { type: mailboxesText, path: `["anna@example.org"].quota`, example: "2048" },
   inboundTls: { type: oneOf("required", "opportunistic"), example: "required" },
   dns: { type: oneOf("domain", "records", "manual"), example: "domain" },
   machine: { type: oneOf("droplet", "existing"), example: "droplet" },
@@ -145,7 +144,17 @@ export const fields = {
   useTor: { type: notYet("false"), example: "false" },
   manageTor: { type: notYet("false"), example: "false" },
   torProxyUrl: { type: notYet(""), example: "''" },
-} satisfies Record<string, { type: z.ZodType<unknown, string>; example: string; secret?: boolean }>;
+} satisfies Record<string, Field>;
+
+/** How a setting's text is read. */
+export interface Field {
+  type: z.ZodType<unknown, string>;
+  /** A value that a mending command can show. */
+  example: string;
+  /** Where in a structured value the example stands. */
+  path?: string;
+  secret?: boolean;
+}
 
 export type Key = keyof typeof fields;
 type Values = { [K in Key]: z.output<(typeof fields)[K]["type"]> };
@@ -170,16 +179,15 @@ const existingKeys = {
   sshUser: "root",
 };
 
-function mendBySetting(key: Key): string {
-  const field: { example: string; secret?: boolean } = fields[key];
-  return `pulumi config set ${field.secret ? "--secret " : ""}${key} ${field.example}`;
+/** The command that sets a setting, with its example. */
+export function settingCommand(key: string, { path, example, secret }: Field): string {
+  const place = path === undefined ? key : `--path ${shellWord(key + path)}`;
+  return `pulumi config set ${secret ? "--secret " : ""}${place} ${example}`;
 }
 
-const mendByRemoving = (fullKey: string) => `pulumi config rm ${shellWord(fullKey)}`;
+const mendBySetting = (key: Key) => settingCommand(key, fields[key]);
 
-/** Keys in a stack's file can be any text; a mending command is pasted into a shell. */
-const shellWord = (text: string) =>
-  /^[\w:.@/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+const mendByRemoving = (fullKey: string) => `pulumi config rm ${shellWord(fullKey)}`;
 
 const isKey = (name: string): name is Key => Object.hasOwn(fields, name);
 
@@ -250,7 +258,8 @@ function readValues(
       values[key] = result.data;
       continue;
     }
-    const hidden = "secret" in field || isSecret(fullKey) || text.includes("PRIVATE KEY");
+    const hidden =
+      "secret" in field || "path" in field || isSecret(fullKey) || text.includes("PRIVATE KEY");
     const found = hidden ? "" : `, and is ${JSON.stringify(text)}`;
     const message = text === "" ? "must be set" : innermost(result.error) + found;
     problems.push({ key: fullKey, message, mend: mendBySetting(key) });
@@ -315,7 +324,25 @@ function unprotected(texts: Record<string, string>, isSecret: (key: string) => b
   });
 }
 
-function assemble(values: Values): Settings {
+/** The address of the user for trying things out, or null where there is none. */
+export function testAddressOf({ debug, mailDomain }: Pick<Settings, "debug" | "mailDomain">) {
+  return debug ? `test@${mailDomain}` : null;
+}
+
+/** The mailboxes, whose addresses have to fit the mail domain. */
+function mailboxesOf(values: Partial<Values>, isSecret: (fullKey: string) => boolean) {
+  const { mailDomain, debug } = values;
+  const testAddress = mailDomain && debug ? testAddressOf({ mailDomain, debug }) : null;
+  const read = readMailboxes(values.mailboxes ?? {}, { mailDomain, testAddress });
+  const key = `${project}:mailboxes`;
+  const message =
+    "has a secret in it; addresses, quotas and aliases are none, and a password never stands here";
+  if (read.mailboxes.length + read.problems.length > 0 && isSecret(key))
+    read.problems.push({ key, message, mend: mendByRemoving("mailboxes") });
+  return read;
+}
+
+function assemble(values: Values, mailboxes: Mailbox[]): Settings {
   const { mailDomain } = values;
   return {
     mailDomain,
@@ -324,6 +351,7 @@ function assemble(values: Values): Settings {
     debug: values.debug,
     inboundTls: values.inboundTls,
     dns: values.dns,
+    mailboxes,
     machine:
       values.machine === "droplet"
         ? {
@@ -356,13 +384,16 @@ export function parseSettings(
 ): Settings {
   const isSecret = options.isSecret ?? ((key) => key === `${project}:sshPrivateKey`);
   const { values, problems } = readValues(texts, options.defaults ?? {}, isSecret);
+  const given: Partial<Values> = values; // each value was read by its own field's type
+  const { mailboxes, problems: ofMailboxes } = mailboxesOf(given, isSecret);
   problems.push(
     ...strangers(Object.keys(texts)),
-    ...contradictions(values as Partial<Values>, texts), // each value was read by its own field's type
+    ...contradictions(given, texts),
+    ...ofMailboxes,
     ...unprotected(texts, isSecret),
   );
   if (problems.length > 0) throw new SettingsError(problems);
-  return assemble(values as Values); // no problem: all fields are there
+  return assemble(values as Values, mailboxes); // no problem: all fields are there
 }
 
 /** The running stack's settings; the engine has put in the defaults of Pulumi.yaml. */

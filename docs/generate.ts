@@ -8,7 +8,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { fields } from "../settings.ts";
+import { mailboxesExample, mailboxKeys } from "../settings/mailboxes.ts";
+import { type Field, fields, settingCommand } from "../settings.ts";
 
 const root = join(import.meta.dirname, "..");
 const target = join(root, "docs", "settings.md");
@@ -16,11 +17,16 @@ const target = join(root, "docs", "settings.md");
 const project = z.looseObject({
   config: z.record(
     z.string(),
-    z.strictObject({ type: z.string(), default: z.string(), description: z.string() }),
+    z.strictObject({
+      type: z.string(),
+      default: z.union([
+        z.string(),
+        z.strictObject({}).transform((value) => JSON.stringify(value)),
+      ]),
+      description: z.string(),
+    }),
   ),
 });
-
-type Field = { type: z.ZodType<unknown, string>; example: string; secret?: boolean };
 
 /** A text that no setting takes. */
 const impossible = "\u0000";
@@ -68,16 +74,35 @@ function section(
   field: Field,
   entry: { default: string; description: string },
 ): string {
-  const command = `pulumi config set ${field.secret ? "--secret " : ""}${key} ${field.example}`;
   return `## ${key}
 
 ${entry.description}
 
 - Values: ${valuesOf(field.type)}
 - Default: ${defaultOf(entry.default, field)}
-- Example: ${code(command)}
-${field.secret ? "- A secret: encrypted in the stack's file, and refused in plain text.\n" : ""}`;
+- Example: ${code(settingCommand(key, field))}
+${structures[key] ?? ""}${field.secret ? "- A secret: encrypted in the stack's file, and refused in plain text.\n" : ""}`;
 }
+
+/** What stands in a structured setting. */
+const structures: Record<string, string> = {
+  mailboxes: `
+In the stack's file:
+
+\`\`\`yaml
+${mailboxesExample}\`\`\`
+
+Of each mailbox can be said:
+
+${Object.entries(mailboxKeys)
+  .map(([key, { meaning }]) => `- ${code(key)}: ${meaning}`)
+  .join("\n")}
+
+Addresses are in the mail domain, with letters, digits and \`. _ -\` before the @. Passwords never stand here: an
+invitation lets the owner choose one, see [deploying](deploying.md#mailboxes-of-the-stack). A mailbox that is taken out
+of the file stays on the server.
+`,
+};
 
 /** The text of docs/settings.md. */
 export function settingsReference(): string {

@@ -1,4 +1,4 @@
-import type { Settings } from "../../settings.ts";
+import { type Mailbox, type Settings, testAddressOf } from "../../settings.ts";
 import { readRoleFolder } from "../role.ts";
 
 export const folder = readRoleFolder("users");
@@ -6,23 +6,38 @@ export const folder = readRoleFolder("users");
 /** Addresses that every mail domain must have (RFC 2142), and root's. */
 const officialNames = ["postmaster", "abuse", "hostmaster", "webmaster"];
 
-/** The address of the user for trying things out, or null where there is none. */
-export function testAddress(settings: Settings): string | null {
-  return settings.debug ? `test@${settings.mailDomain}` : null;
+export { testAddressOf as testAddress } from "../../settings.ts";
+
+/** Where mail leads, by address: official addresses to the administrator, unless the stack gives them to a mailbox. */
+function aliases({ mailDomain, serverHostname, adminEmail, mailboxes }: Settings) {
+  const kept = mailboxes.filter((one) => one.kind === "kept");
+  const declared = kept.flatMap((one) => one.aliases.map((alias) => [alias, one.address] as const));
+  const taken = [...kept.map((one) => one.address), ...declared.map(([alias]) => alias)];
+  const official = [
+    ...officialNames.map((name) => `${name}@${mailDomain}`),
+    `root@${serverHostname}`,
+    `postmaster@${serverHostname}`,
+  ].filter((address) => address !== adminEmail.toLowerCase() && !taken.includes(address));
+  const all = [...official.map((address) => [address, adminEmail] as const), ...declared];
+  const byAddress = Map.groupBy(all, ([address]) => address);
+  return Object.fromEntries(
+    [...byAddress].map(([address, pairs]) => [address, pairs.map(([, to]) => to)]),
+  );
 }
 
-/** Domains and aliases as `mailfruit sync` reads them. */
+/** A mailbox as `mailfruit sync` reads it. */
+const wanted = (mailbox: Mailbox) =>
+  mailbox.kind === "kept"
+    ? { quota_mib: mailbox.quotaMib }
+    : { delete: true, backup: mailbox.backup };
+
+/** Domains, aliases and mailboxes as `mailfruit sync` reads them. */
 export function variables(settings: Settings) {
-  const admin = settings.adminEmail.toLowerCase();
-  const addresses = [
-    ...officialNames.map((name) => `${name}@${settings.mailDomain}`),
-    `root@${settings.serverHostname}`,
-    `postmaster@${settings.serverHostname}`,
-  ].filter((address) => address !== admin);
-  const test = testAddress(settings);
+  const test = testAddressOf(settings);
   const accounts = {
     domains: [settings.mailDomain],
-    aliases: Object.fromEntries(addresses.map((address) => [address, [settings.adminEmail]])),
+    aliases: aliases(settings),
+    mailboxes: Object.fromEntries(settings.mailboxes.map((one) => [one.address, wanted(one)])),
     debugUsers: test === null ? [] : [test],
   };
   return { accounts: `${JSON.stringify(accounts, null, 2)}\n` };

@@ -365,6 +365,22 @@ suite("roles", () => {
     );
   });
 
+  test("tell the server of the stack's mailboxes, as a preview shows it", async () => {
+    const mailboxes = { "anna@anna.example": { quota: 2048, aliases: ["info@anna.example"] } };
+    const found = await serverWith({ mailboxes: JSON.stringify(mailboxes) });
+    const { stdin } = found.named("mail-host-users").inputs;
+    assert.equal(isSecret(stdin), false);
+    const { files } = z
+      .looseObject({ files: z.record(z.string(), z.looseObject({ text: z.string() })) })
+      .parse(parse(String(stdin)));
+    const accounts: unknown = JSON.parse(files["/etc/mailfruit/accounts.json"]?.text ?? "");
+    const expected = {
+      mailboxes: { "anna@anna.example": { quota_mib: 2048 } },
+      aliases: { "info@anna.example": ["anna@anna.example"] },
+    };
+    assert.partialDeepStrictEqual(accounts, expected);
+  });
+
   test("have their packages installed all at once, each named once", async () => {
     const stdin = String((await serverWith()).named("mail-host-packages").inputs.stdin);
     const installed = (/^packages="(.*)"$/m.exec(stdin)?.[1] ?? "").split(" ");

@@ -44,6 +44,11 @@ suite("the outputs", () => {
     );
     assert.match(String(await resolved(outputs.zoneFile)), /^\$ORIGIN anna\.example\.\n/);
     assert.match(String(await resolved(outputs.ca)), /^certificate /);
+    const { hostKey, ...ssh } = z
+      .looseObject({ hostKey: z.string() })
+      .parse(await resolved(outputs.ssh));
+    assert.deepEqual(ssh, { address: "192.0.2.10", port: 22, user: "root" });
+    assert.equal(hostKey, await resolved(outputs.sshHostKey));
   });
 
   test("hide the private key and the test user's password, and nothing else", async () => {

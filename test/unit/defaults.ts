@@ -3,12 +3,17 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 
-const projectFile = z.object({
-  config: z.record(
-    z.string(),
-    z.strictObject({ type: z.literal("string"), default: z.string(), description: z.string() }),
-  ),
+const text = z.strictObject({
+  type: z.literal("string"),
+  default: z.string(),
+  description: z.string(),
 });
+const structure = z.strictObject({
+  type: z.literal("object"),
+  default: z.strictObject({}).transform((value) => JSON.stringify(value)),
+  description: z.string(),
+});
+const projectFile = z.object({ config: z.record(z.string(), z.union([text, structure])) });
 
 /** The settings as Pulumi.yaml declares them, by name. */
 export const declared = projectFile.parse(

@@ -67,6 +67,7 @@ test("a mail domain and an administrator are all that a droplet needs", () => {
     debug: false,
     inboundTls: "required",
     dns: "domain",
+    mailboxes: [],
     machine: {
       kind: "droplet",
       region: "fra1",
@@ -122,7 +123,7 @@ test("the committed example stack is valid", () => {
 
 test("every example that a mending command shows is itself taken", () => {
   for (const [name, field] of Object.entries(fields)) {
-    if (field.example.startsWith("<") || field.example.includes("…")) continue;
+    if (field.example.startsWith("<") || field.example.includes("…") || "path" in field) continue;
     const text = field.example.replaceAll("'", "");
     assert.ok(field.type.safeParse(text).success, `${name}: ${field.example}`);
   }
