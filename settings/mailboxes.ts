@@ -98,10 +98,11 @@ function readMailbox(
 ): Read[] {
   const address = addressIn(domain, mailboxName).safeParse(name);
   for (const { message } of address.error?.issues ?? []) report([name], message);
+  if (!address.success) return []; // what is said of it goes with it
   const said = sayings(domain).safeParse(value);
   for (const issue of said.error?.issues ?? []) reportIssue(name, issue, report);
   if (isMapping(value)) reportContradictions(name, Object.keys(value), report);
-  if (!address.success || !said.success) return [];
+  if (!said.success) return [];
   const { quota, aliases, backup } = said.data;
   const mailbox: Mailbox = said.data.delete
     ? { kind: "deleted", address: address.data, backup: backup ?? "" }

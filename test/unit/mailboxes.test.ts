@@ -240,14 +240,18 @@ test("what is no mapping is refused", () => {
 
 test("problems of mailboxes are reported together, and with the others", () => {
   const problems = problemsOf(
-    { anna: { quota: "x", password: "y" }, "bert@example.org": { delete: true } },
+    {
+      anna: { quota: "x" },
+      "bert@example.org": { delete: true },
+      "carl@example.org": { quota: "x", password: "y" },
+    },
     { size: "" },
   );
   assert.deepEqual(problems.map(({ key }) => key).sort(), [
     "mailfruit:mailboxes.anna",
-    "mailfruit:mailboxes.anna.password",
-    "mailfruit:mailboxes.anna.quota",
     'mailfruit:mailboxes["bert@example.org"].backup',
+    'mailfruit:mailboxes["carl@example.org"].password',
+    'mailfruit:mailboxes["carl@example.org"].quota',
     "mailfruit:size",
   ]);
 });
