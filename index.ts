@@ -19,5 +19,6 @@ export default {
   sshCommand: sshCommand(machine.ssh),
   sshHostKey: machine.ssh.hostKey,
   sshPrivateKey: machine.ssh.privateKey,
+  volumeKey: server.volumeKey,
   testUser: server.testUser,
 };

@@ -16,6 +16,7 @@ export interface Settings {
   debug: boolean;
   inboundTls: "required" | "opportunistic";
   dns: "domain" | "records" | "manual";
+  encryptVolume: boolean;
   machine: DropletSettings | ExistingSettings;
   mailboxes: Mailbox[];
 }
@@ -38,6 +39,8 @@ export interface ExistingSettings {
   address: string;
   /** A second, IPv6 address; null if there is none. */
   address6: string | null;
+  /** The path of a block device for mail; null for the machine's own disk. */
+  mailDevice: string | null;
   sshPort: number;
   sshUser: string;
   /** As in known_hosts without the host: "ssh-ed25519 AAAA…". */
@@ -108,10 +111,22 @@ export const fields = {
   image: { type: slug, example: "debian-13-x64" },
   backups: { type: flag, example: "false" },
   mailVolumeSize: { type: integer(1, 16384), example: "10" },
+  encryptVolume: { type: flag, example: "true" },
   address: { type: orEmpty(ip), example: "192.0.2.10" },
   address6: {
     type: orEmpty(z.string().refine((text) => isIP(text) === 6, "must be an IPv6 address")),
     example: "2001:db8::10",
+  },
+  mailDevice: {
+    type: orEmpty(
+      z
+        .string()
+        .regex(
+          /^\/dev\/disk\/by-[a-z]+\/[\w.:+@-]+$/,
+          "must be a device below /dev/disk/by-id, by-path or by-partuuid",
+        ),
+    ),
+    example: "/dev/disk/by-id/ata-DISK_SERIAL",
   },
   sshPort: { type: integer(1, 65535), example: "22" },
   sshUser: {
@@ -173,6 +188,7 @@ const dropletKeys = {
 const existingKeys = {
   address: "",
   address6: "",
+  mailDevice: "",
   sshHostKey: "",
   sshPrivateKey: "",
   sshPort: "22",
@@ -296,6 +312,11 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
   if (machine === "existing") {
     for (const key of ["address", "sshHostKey", "sshPrivateKey"] as const)
       if (values[key] === "") report(key, "must be set where machine is existing");
+    if (values.encryptVolume && values.mailDevice === "")
+      report(
+        "mailDevice",
+        "must be set where encryptVolume is true: a machine's own disk stays as it is",
+      );
     if (values.address && values.address6 && !isIPv4(values.address))
       report(
         "address6",
@@ -351,6 +372,7 @@ function assemble(values: Values, mailboxes: Mailbox[]): Settings {
     debug: values.debug,
     inboundTls: values.inboundTls,
     dns: values.dns,
+    encryptVolume: values.encryptVolume,
     mailboxes,
     machine:
       values.machine === "droplet"
@@ -366,6 +388,7 @@ function assemble(values: Values, mailboxes: Mailbox[]): Settings {
             kind: "existing",
             address: values.address,
             address6: values.address6 || null,
+            mailDevice: values.mailDevice || null,
             sshPort: values.sshPort,
             sshUser: values.sshUser,
             sshHostKey: values.sshHostKey,

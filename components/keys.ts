@@ -92,12 +92,27 @@ export function selfSignedCertificate(
   return { key: key.privateKeyPem, chain: certificate.certPem, ca: certificate.certPem };
 }
 
-/** A password of 120 bits, stable as long as its key is: HKDF (RFC 5869) of a private key that the state encrypts. */
+/** A password of 120 bits, stable as long as its key is. */
 export function generatedPassword(name: string, parent: pulumi.Resource): pulumi.Output<string> {
+  return derivedSecret(name, "password", 15, parent);
+}
+
+/** The key of an encrypted volume, 256 bits. As long as the volume, and the private key that the state encrypts. */
+export function volumeKey(name: string, parent: pulumi.Resource): pulumi.Output<string> {
+  return derivedSecret(name, "volume", 32, parent);
+}
+
+/** HKDF (RFC 5869) of a private key that the state encrypts. */
+function derivedSecret(
+  name: string,
+  purpose: string,
+  bytes: number,
+  parent: pulumi.Resource,
+): pulumi.Output<string> {
   const seed = new tls.PrivateKey(name, { algorithm: "ED25519" }, { parent });
   return pulumi.secret(
     seed.privateKeyPem.apply((pem) =>
-      Buffer.from(hkdfSync("sha256", pem, "", "password", 15)).toString("base64url"),
+      Buffer.from(hkdfSync("sha256", pem, "", purpose, bytes)).toString("base64url"),
     ),
   );
 }

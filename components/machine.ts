@@ -17,8 +17,16 @@ export interface Machine {
   resource: pulumi.Resource | null;
   /** What must be there before the machine is used: its firewall. */
   ready: pulumi.Resource[];
-  /** The name of the volume for mail; null where it lies on the machine's own disk. */
-  volumeName: pulumi.Output<string> | null;
+  /** Where mail lies; null for the machine's own disk. */
+  volume: MailVolume | null;
+}
+
+/** A block device for mail, accounts and queue. */
+export interface MailVolume {
+  /** Its path on the machine. */
+  device: pulumi.Input<string>;
+  /** GiB; null where it is the machine's own business. */
+  size: number | null;
 }
 
 /** TCP ports that anybody may reach, and why. */
@@ -57,11 +65,11 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
   readonly identity: pulumi.Output<string>;
   readonly resource: pulumi.Resource;
   readonly ready: pulumi.Resource[];
-  readonly volumeName: pulumi.Output<string>;
+  readonly volume: MailVolume;
 
   constructor(
     name: string,
-    args: { hostname: string; droplet: DropletSettings },
+    args: { hostname: string; droplet: DropletSettings; encryptVolume: boolean },
     opts: pulumi.ComponentResourceOptions,
   ) {
     super("mailfruit:machine:Droplet", name, {}, opts);
@@ -73,7 +81,7 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       { name: args.hostname, publicKey: clientKey.publicKeyOpenssh },
       { parent: this },
     );
-    const volume = this.#volume(name, settings);
+    const volume = this.#volume(name, settings, args.encryptVolume);
     const droplet = new digitalocean.Droplet(
       `${name}-droplet`,
       {
@@ -114,7 +122,10 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       privateKey: clientKey.privateKeyOpenssh,
       hostKey: hostKey.publicKeyOpenssh.apply((key) => key.trim()),
     };
-    this.volumeName = volume.name;
+    this.volume = {
+      device: pulumi.interpolate`/dev/disk/by-id/scsi-0DO_Volume_${volume.name}`,
+      size: settings.mailVolumeSize,
+    };
     this.ready = [this.#firewall(name, droplet)];
     this.registerOutputs({});
   }
@@ -145,20 +156,25 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
     );
   }
 
-  /** The volume, and the droplet's region, which is the volume's. */
-  #volume(name: string, settings: DropletSettings) {
+  /** The volume, and the droplet's region, which is the volume's. One to be encrypted comes without a file system. */
+  #volume(name: string, settings: DropletSettings, encrypted: boolean) {
     const volume = new digitalocean.Volume(
       `${name}-mail`,
       {
         region: settings.region,
         size: settings.mailVolumeSize,
-        initialFilesystemType: "ext4",
+        ...(!encrypted && { initialFilesystemType: "ext4" }),
         description: "Mail and accounts",
       },
-      // Another region would be another, empty volume.
-      { parent: this, ignoreChanges: ["region"] },
+      // Another region, or encryption, would be another, empty volume.
+      { parent: this, ignoreChanges: ["region", "initialFilesystemType"] },
     );
-    const region = volume.region.apply((actual) => stayingIn(actual, settings.region));
+    const region = pulumi
+      .all([volume.region, volume.initialFilesystemType])
+      .apply(([actual, fileSystem]) => {
+        stayingAsMade(!fileSystem, encrypted);
+        return stayingIn(actual, settings.region);
+      });
     return { id: volume.id, name: volume.name, region };
   }
 }
@@ -168,6 +184,15 @@ function stayingIn(actual: string, wanted: string): string {
   throw new pulumi.RunError(
     `region is ${wanted}, and the volume with the mail is in ${actual}, which it can't leave; nothing was changed.\n` +
       `      pulumi config set region ${actual}`,
+  );
+}
+
+function stayingAsMade(isEncrypted: boolean, wanted: boolean): void {
+  if (isEncrypted === wanted) return;
+  throw new pulumi.RunError(
+    `encryptVolume is ${wanted}, and the volume with the mail is ${isEncrypted ? "encrypted" : "not"}; nothing was changed.\n` +
+      `      pulumi config set encryptVolume ${isEncrypted}\n` +
+      "      Moving the mail to another volume: docs/encrypted-volume.md",
   );
 }
 
@@ -187,7 +212,7 @@ export function existingMachine(settings: ExistingSettings): Machine {
     identity: `${address} port ${settings.sshPort}`,
     resource: null,
     ready: [],
-    volumeName: null,
+    volume: settings.mailDevice === null ? null : { device: settings.mailDevice, size: null },
   };
 }
 
@@ -195,7 +220,11 @@ export function machineOf(name: string, settings: Settings, parent: pulumi.Resou
   return settings.machine.kind === "droplet"
     ? new Droplet(
         name,
-        { hostname: settings.serverHostname, droplet: settings.machine },
+        {
+          hostname: settings.serverHostname,
+          droplet: settings.machine,
+          encryptVolume: settings.encryptVolume,
+        },
         { parent },
       )
     : existingMachine(settings.machine);

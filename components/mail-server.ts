@@ -8,8 +8,9 @@ import {
   generatedPassword,
   selfSignedCertificate,
   type TlsMaterial,
+  volumeKey,
 } from "./keys.ts";
-import { type Machine, machineOf } from "./machine.ts";
+import { type Machine, type MailVolume, machineOf } from "./machine.ts";
 import { Role, type RoleFolder } from "./role.ts";
 import * as check from "./roles/check.ts";
 import * as dovecot from "./roles/dovecot.ts";
@@ -18,6 +19,7 @@ import * as storage from "./roles/storage.ts";
 import * as system from "./roles/system.ts";
 import * as tls from "./roles/tls.ts";
 import * as users from "./roles/users.ts";
+import * as volume from "./roles/volume.ts";
 
 /** What a person needs who logs in to read mail: user name is the address. */
 export interface TestUser {
@@ -31,6 +33,8 @@ export class MailServer extends pulumi.ComponentResource {
   readonly zoneFile: pulumi.Output<string>;
   /** PEM: what clients trust the server by. */
   readonly ca: pulumi.Output<string>;
+  /** What opens the encrypted volume; null where there is none. */
+  readonly volumeKey: pulumi.Output<string> | null;
   /** Null where `debug` is off. */
   readonly testUser: pulumi.Output<TestUser> | null;
 
@@ -45,6 +49,7 @@ export class MailServer extends pulumi.ComponentResource {
     const material = makeCertificate(`${name}-tls`, settings.serverHostname, this);
     this.ca = material.ca;
 
+    this.volumeKey = settings.encryptVolume ? volumeKey(`${name}-volume-key`, this) : null;
     const host = this.#host(name);
     const roles = this.#roles(name, settings, host, material);
     this.testUser = this.#testUser(name, settings, host, roles);
@@ -54,7 +59,7 @@ export class MailServer extends pulumi.ComponentResource {
 
   #host(name: string): Host {
     const { ssh, identity, resource, ready } = this.machine;
-    const folders = [system, storage, tls, users, postfix, dovecot, check].map(
+    const folders = [system, volume, storage, tls, users, postfix, dovecot, check].map(
       (role) => role.folder,
     );
     const packages = distinct(folders.flatMap(({ manifest }) => manifest.packages));
@@ -67,7 +72,7 @@ export class MailServer extends pulumi.ComponentResource {
   }
 
   /**
-   * The order of roles: names and the volume come first, since what follows lies on it; then the certificate and the
+   * The order of roles: names and the volume, opened and mounted, come first, since what follows lies on it; then the certificate and the
    * accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets lie in a folder that
    * Postfix makes at its first start; at last what checks them.
    */
@@ -75,7 +80,7 @@ export class MailServer extends pulumi.ComponentResource {
     const role = (
       { folder }: { folder: RoleFolder },
       variables: Record<string, pulumi.Input<string>>,
-      after: Role[],
+      after: pulumi.Resource[],
       secret = false,
     ) =>
       new Role(
@@ -85,9 +90,13 @@ export class MailServer extends pulumi.ComponentResource {
       );
 
     const base = [role(system, system.variables(settings), [])];
-    const { volumeName } = this.machine;
-    if (volumeName && settings.machine.kind === "droplet")
-      base.push(role(storage, storage.variables(volumeName, settings.machine.mailVolumeSize), []));
+    const { volume: device } = this.machine;
+    if (device) {
+      const encrypted = this.volumeKey !== null;
+      const program = role(volume, volume.variables(device, encrypted), []);
+      const opened = this.#open(host, device, program);
+      base.push(program, role(storage, storage.variables(device, encrypted), [opened]));
+    }
     const ground = [
       role(tls, tls.variables(material), base, true),
       role(users, users.variables(settings), base),
@@ -95,6 +104,16 @@ export class MailServer extends pulumi.ComponentResource {
     const mta = role(postfix, postfix.variables(settings), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
     return [...base, ...ground, mta, mda, role(check, {}, [mda])];
+  }
+
+  /** The volume is there, formatted and opened; again when it has grown or the machine is another one. */
+  #open(host: Host, device: MailVolume, program: Role): pulumi.Resource {
+    return host.command("open", {
+      run: `/usr/local/sbin/mail-volume prepare ${device.size ?? "whole"}`,
+      stdin: this.volumeKey ?? "",
+      secret: this.volumeKey !== null,
+      dependsOn: [program],
+    });
   }
 
   #testUser(name: string, settings: Settings, host: Host, roles: Role[]) {

@@ -112,8 +112,8 @@ export interface RoleArgs {
   variables: Record<string, pulumi.Input<string>>;
   /** Whether a value is secret: the role's text is then encrypted in the state, and no preview shows it. */
   secret?: boolean;
-  /** Roles that must be there before. */
-  after?: Role[];
+  /** Roles, and whatever else must be there before. */
+  after?: pulumi.Resource[];
 }
 
 /** A folder of files/ on a server, applied as a transaction by one remote command. */
@@ -131,7 +131,7 @@ export class Role extends pulumi.ComponentResource {
       `components/roles/${folder.name}.ts`,
     );
     this.text = pulumi.output(args.variables).apply((values) => renderRole(folder, values));
-    const after = (args.after ?? []).map((role) => role.#command);
+    const after = (args.after ?? []).map((one) => (one instanceof Role ? one.#command : one));
     this.#command = host.command(folder.name, {
       run: applyProgram,
       stdin: this.text,

@@ -10,5 +10,7 @@ export function variables(settings: Settings) {
     serverHostname: settings.serverHostname,
     shortHostname,
     adminEmail: settings.adminEmail,
+    // Nobody is there at night to open an encrypted volume: unattended-upgrades' mail says "[reboot required]".
+    automaticReboot: String(!settings.encryptVolume),
   };
 }

@@ -82,7 +82,7 @@ class Resources {
 suite("a droplet", () => {
   test("comes with its keys, firewall, volume, DNS and certificate, and nothing else", async () => {
     assert.deepEqual((await serverWith()).kinds(), {
-      Command: 11,
+      Command: 13,
       DnsRecord: 9,
       Domain: 1,
       Droplet: 1,
@@ -140,6 +140,25 @@ suite("a droplet", () => {
     assert.match(
       String(plain(withVolume.named("mail-host-storage").inputs.stdin)),
       /DO_Volume_mail-mail-1a2b3c\n/,
+    );
+  });
+
+  test("gets a volume without a file system where it is to be encrypted, and opens it before it is mounted", async () => {
+    const found = await serverWith({ encryptVolume: "true" });
+    assert.equal("initialFilesystemType" in found.named("mail-mail").inputs, false);
+    assert.equal((await serverWith()).named("mail-mail").inputs.initialFilesystemType, "ext4");
+    const { create, stdin, logging } = found.named("mail-host-open").inputs;
+    assert.equal(create, "/usr/local/sbin/mail-volume prepare 10");
+    assert.equal(logging, "none");
+    assert.ok(isSecret(stdin));
+    assert.match(String(plain(stdin)), /^[\w-]{43}$/);
+    assert.ok(found.server.volumeKey);
+    assert.equal(await resolved(found.server.volumeKey), plain(stdin));
+    assert.ok(found.waits("mail-host-open", "mail-host-volume"));
+    assert.ok(found.waits("mail-host-storage", "mail-host-open"));
+    assert.match(
+      String(plain(found.named("mail-host-storage").inputs.stdin)),
+      /What=\/dev\/mapper\/mail\n/,
     );
   });
 
@@ -385,7 +404,9 @@ suite("roles", () => {
     const stdin = String((await serverWith()).named("mail-host-packages").inputs.stdin);
     const installed = (/^packages="(.*)"$/m.exec(stdin)?.[1] ?? "").split(" ");
     const manifest = z.looseObject({ packages: z.array(z.string()).default([]) });
-    const wanted = ["system", "storage", "tls", "users", "postfix", "dovecot", "check"].flatMap(
+    const wanted = [
+      ...["system", "volume", "storage", "tls", "users", "postfix", "dovecot", "check"],
+    ].flatMap(
       (name) =>
         manifest.parse(parse(readFileSync(join(files, name, "role.yaml"), "utf8"))).packages,
     );

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
+import * as check from "../../components/roles/check.ts";
 import * as dovecot from "../../components/roles/dovecot.ts";
 import * as postfix from "../../components/roles/postfix.ts";
 import * as storage from "../../components/roles/storage.ts";
 import * as system from "../../components/roles/system.ts";
 import * as tls from "../../components/roles/tls.ts";
 import * as users from "../../components/roles/users.ts";
+import * as volume from "../../components/roles/volume.ts";
 import { checkNames, placeholders, readTemplate } from "../../components/template.ts";
 import { parseSettings } from "../../settings.ts";
 import { defaults } from "./defaults.ts";
@@ -26,7 +28,14 @@ const settingsOf = (texts: Record<string, string>) => {
   return parseSettings(Object.fromEntries(full), { defaults });
 };
 
-const volume = { volumeName: "mail-mail-1a2b3c", size: "10" };
+const device = "/dev/disk/by-id/scsi-0DO_Volume_mail-mail-1a2b3c";
+const mailVolume = { device, size: 10 };
+const mounted = {
+  description: "a volume of 10 GiB",
+  holder: device,
+  startedBy: "multi-user.target",
+};
+const volumeOf = { device, encrypted: "false" };
 const material = { key: "KEY-CANARY\n", chain: "CHAIN\n", ca: "CA\n" };
 const outputs = {
   key: pulumi.secret(material.key),
@@ -38,14 +47,17 @@ const outputs = {
 function rolesFor(settings: ReturnType<typeof settingsOf>) {
   const { key, chain, ca } = tls.variables(outputs);
   assert.deepEqual([key, chain, ca], [outputs.key, outputs.chain, outputs.ca]);
-  assert.deepEqual(storage.variables("mail-mail-1a2b3c", 10), volume);
+  assert.deepEqual(storage.variables(mailVolume, false), mounted);
+  assert.deepEqual(volume.variables(mailVolume, false), volumeOf);
   const values: [RoleFolder, Record<string, string>][] = [
     [system.folder, system.variables(settings)],
-    [storage.folder, volume],
+    [volume.folder, volumeOf],
+    [storage.folder, mounted],
     [tls.folder, material],
     [users.folder, users.variables(settings)],
     [postfix.folder, postfix.variables(settings)],
     [dovecot.folder, dovecot.variables(settings)],
+    [check.folder, {}],
   ];
   return values.map(([folder, given]) => ({ folder, given, text: renderRole(folder, given) }));
 }
@@ -191,14 +203,24 @@ suite("settings reach the server", () => {
   });
 });
 
+test("an encrypted volume is mounted when it has been opened, and nobody reboots the server at night", () => {
+  const { holder, startedBy } = storage.variables(mailVolume, true);
+  assert.deepEqual([holder, startedBy], ["/dev/mapper/mail", "dev-mapper-mail.device"]);
+  const reboots = (text: string) =>
+    system.variables(settingsOf({ encryptVolume: text })).automaticReboot;
+  assert.deepEqual([reboots("true"), reboots("false")], ["false", "true"]);
+});
+
 suite("programs for the server", () => {
-  const programs = ["apply/apply", "apply/prove", "users/usr/local/sbin/mailfruit"];
+  const programs = [
+    "apply/apply",
+    "users/usr/local/sbin/mailfruit",
+    "volume/usr/local/sbin/mail-volume",
+  ];
   const scripts = ["apply/ready.sh", "apply/packages.sh"];
 
   test("have values for their names", () => {
     checkNames([readTemplate("apply/packages.sh")], ["packages", "units"], "components/host.ts");
-    const given = ["serverHostname", "mailDomain", "inboundTls", "proves"];
-    checkNames([readTemplate("apply/prove")], given, "components/mail-server.ts");
     for (const path of ["apply/apply", "apply/ready.sh"])
       assert.deepEqual(placeholders(readTemplate(path)), []);
   });

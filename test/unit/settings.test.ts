@@ -67,6 +67,7 @@ test("a mail domain and an administrator are all that a droplet needs", () => {
     debug: false,
     inboundTls: "required",
     dns: "domain",
+    encryptVolume: false,
     mailboxes: [],
     machine: {
       kind: "droplet",
@@ -87,6 +88,7 @@ test("an existing machine needs its address, host key and private key", () => {
     kind: "existing",
     address: "192.0.2.7",
     address6: "2001:db8::7",
+    mailDevice: null,
     sshPort: 2222,
     sshUser: "root",
     sshHostKey: hostKey,
@@ -144,6 +146,7 @@ const wrong: [name: string, texts: string[]][] = [
   ],
   ["debug", ["yes", "True", "1", ""]],
   ["inboundTls", ["encrypt", "Required", ""]],
+  ["encryptVolume", ["yes", ""]],
   ["dns", ["route53", ""]],
   ["machine", ["vm", ""]],
   ["region", ["", "FRA1", "fra1 ", "../x"]],
@@ -171,6 +174,7 @@ test("a wrong value is refused with the setting's name, the value, and the comma
 const wrongOfExisting: [name: string, texts: string[]][] = [
   ["address", ["mail.example", "192.0.2.256", "192.0.2.1/24", "::g"]],
   ["address6", ["192.0.2.1", "2001:db8::/64"]],
+  ["mailDevice", ["/dev/sdb", "/dev/disk/by-id/../../sda", "/dev/disk/by-id/a b"]],
   ["sshPort", ["0", "65536", "ssh", ""]],
   ["sshUser", ["", "Root", "root;id", "a b", "-x"]],
   [
@@ -272,10 +276,17 @@ test("settings of the other kind of machine are named instead of silently ignore
     assert.equal(found.message, "means nothing where machine is existing");
     assert.equal(found.mend, `pulumi config rm ${name}`);
   }
-  const own = { ...existing, address6: "2001:db8::1", sshPort: "23", sshUser: "debian" };
+  const own = {
+    ...existing,
+    address6: "2001:db8::1",
+    mailDevice: "/dev/disk/by-id/disk",
+    sshPort: "23",
+    sshUser: "debian",
+  };
   for (const name of [
     "address",
     "address6",
+    "mailDevice",
     "sshPort",
     "sshUser",
     "sshHostKey",
@@ -285,6 +296,16 @@ test("settings of the other kind of machine are named instead of silently ignore
     assert.equal(found.key, `mailfruit:${name}`);
     assert.equal(found.message, "means nothing where machine is droplet");
   }
+});
+
+test("encryption of an existing machine's mail wants a device for it", () => {
+  const found = problem({ ...existing, encryptVolume: "true" });
+  assert.equal(found.key, "mailfruit:mailDevice");
+  assert.match(found.message, /must be set where encryptVolume is true/);
+  const mailDevice = "/dev/disk/by-id/ata-DISK_1";
+  const { encryptVolume, machine } = read({ ...existing, encryptVolume: "true", mailDevice });
+  assert.ok(machine.kind === "existing");
+  assert.deepEqual([encryptVolume, machine.mailDevice], [true, mailDevice]);
 });
 
 test("an existing machine without its address and keys is told all three", () => {
