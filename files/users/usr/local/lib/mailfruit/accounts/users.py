@@ -344,10 +344,11 @@ def app_list(args):
 
 
 def app_delete(args):
+    name = names.app(args.name)
     with store.database() as db:
         address = present(db, args.address)
-        found = db.execute("DELETE FROM keys.slots WHERE address = ? AND kind = 'app' AND name = ?", (address, args.name))
+        found = db.execute("DELETE FROM keys.slots WHERE address = ? AND kind = 'app' AND name = ?", (address, name))
         if found.rowcount == 0:
-            raise Refusal(f"{address} has no app password {args.name!r}")
+            raise Refusal(f"{address} has no app password {name!r}")
     dovecot.end_sessions(address)
-    return Report([f"the app password {args.name!r} of {address} opens nothing any more"], {"address": address})
+    return Report([f"the app password {name!r} of {address} opens nothing any more"], {"address": address})
