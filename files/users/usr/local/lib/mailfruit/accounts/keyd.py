@@ -48,7 +48,9 @@ class Connection(socketserver.StreamRequestHandler):
     def handle(self):
         try:
             line = self.rfile.readline(LONGEST_LINE).decode("ascii")
-            address, password = (bytes.fromhex(part).decode() for part in line.removesuffix("\n").split(" "))
+            if not line.endswith("\n"):
+                return  # cut off, or too long
+            address, password = (bytes.fromhex(part).decode() for part in line[:-1].split(" "))
         except ValueError:
             return  # no words about it: they could hold a password
         try:
