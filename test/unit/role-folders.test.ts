@@ -212,10 +212,13 @@ test("an encrypted volume is mounted when it has been opened, and nobody reboots
 });
 
 suite("programs for the server", () => {
+  const library = "users/usr/local/lib/mailfruit/accounts";
   const programs = [
     "apply/apply",
     "users/usr/local/sbin/mailfruit",
+    "dovecot/usr/local/lib/mailfruit/quota-warning",
     "volume/usr/local/sbin/mail-volume",
+    ...readdirSync(join(filesDir, library)).map((name) => `${library}/${name}`),
   ];
   const scripts = ["apply/ready.sh", "apply/packages.sh"];
 
