@@ -5,6 +5,7 @@ import { root } from "../sandbox/paths.ts";
 import { lastLines, run } from "../sandbox/process.ts";
 import { Stack } from "../sandbox/stack.ts";
 import { type ChosenStack, ownPulumi, selectedStack, stackNamed } from "../sandbox/which-stack.ts";
+import { askUnseen } from "./ask.ts";
 
 /** How to log in to a stack's server. The private key stays in memory: it is in no file, argument or environment. */
 export interface Access {
@@ -43,13 +44,22 @@ async function outputsOf({ name, own }: ChosenStack): Promise<unknown> {
 
 async function ownOutputs(stack: string): Promise<unknown> {
   const { pulumi, env } = await ownPulumi();
-  const args = ["stack", "output", "--json", "--show-secrets", "--stack", stack];
-  const { code, stdout, stderr } = await run(pulumi, [...args, "--non-interactive"], {
-    cwd: root,
-    env,
-  });
-  if (code !== 0) {
-    throw new Error(`The outputs of stack ${stack} can't be read:\n${lastLines(stderr)}`);
+  const flags = ["--json", "--show-secrets", "--non-interactive", "--stack", stack];
+  const command = [pulumi, "stack", "output", ...flags];
+  let result = await runPiped(command, { env });
+  // Pulumi itself asks only where its output is a terminal, too.
+  if (process.stdin.isTTY && /passphrase must be set/.test(result.stderr)) {
+    const input = await askUnseen(`Passphrase of stack ${stack}: `);
+    const file = { PULUMI_CONFIG_PASSPHRASE_FILE: "/dev/stdin" };
+    result = await runPiped(command, { env: { ...env, ...file }, input });
   }
-  return JSON.parse(stdout);
+  if (result.code !== 0) {
+    throw new Error(`The outputs of stack ${stack} can't be read:\n${lastLines(result.stderr)}`);
+  }
+  return JSON.parse(result.stdout);
+}
+
+/** With a standard input that can be opened as a file: `cat` makes a pipe, what Node makes is a socket. */
+function runPiped(command: string[], options: { env: NodeJS.ProcessEnv; input?: string }) {
+  return run("/bin/sh", ["-c", 'cat | exec "$@"', "sh", ...command], { cwd: root, ...options });
 }

@@ -106,6 +106,6 @@ test("a user with sudo does what root does", async () => {
     server.close();
     assert.equal(stdout.text, "0\na\nb\n");
   } finally {
-    await alpha.run("userdel --remove admin 2>/dev/null; rm /etc/sudoers.d/admin");
+    await alpha.run("userdel --force --remove admin 2>/dev/null; rm /etc/sudoers.d/admin");
   }
 });
