@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { suite, test } from "node:test";
+import { z } from "zod";
 import {
   Accounts,
   accountsCannotRun,
@@ -14,6 +15,7 @@ import {
 } from "./server/accounts.ts";
 import { missing } from "./server/python.ts";
 
+const invited = z.object({ address: z.string(), invitation: z.string() });
 const anna = "anna@anna.example";
 const bert = "bert@anna.example";
 const next = "another long password";
@@ -117,6 +119,24 @@ suite("a key slot", { skip: accountsCannotRun, concurrency: 2 }, () => {
     assert.equal(secret, accounts.dovecot().keys[anna]);
     const cost = "SELECT DISTINCT kdf FROM slots WHERE kind = 'recovery'";
     assert.deepEqual(accounts.rows("keys", cost), ["blake2b"]);
+  });
+
+  test("takes 0, 1 and 8 for the letters o, l and b, which they were", async () => {
+    using accounts = new Accounts();
+    const commands = Array.from({ length: 100 }, (_, n) => [
+      "user",
+      "add",
+      `user-${n}@anna.example`,
+      "--invite",
+      "--json",
+    ]);
+    const made = (await accounts.many(commands)).map(([, said]) => invited.parse(JSON.parse(said)));
+    assert.equal(new Set(made.map(({ invitation }) => invitation)).size, 100);
+    const all = ["o", "l", "b"];
+    const { address, invitation } =
+      made.find((one) => all.every((letter) => one.invitation.includes(letter))) ?? assert.fail();
+    const typed = invitation.replaceAll("o", "0").replaceAll("l", "1").replaceAll("b", "8");
+    accounts.does(["user", "accept", address], typed, password);
   });
 });
 
