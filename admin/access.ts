@@ -20,19 +20,33 @@ export interface Access {
 const outputs = z.looseObject({
   ssh: z.object({ address: z.string(), port: z.number(), user: z.string(), hostKey: z.string() }),
   sshPrivateKey: z.string(),
+  /** Null where the volume is not encrypted. */
+  volumeKey: z.string().nullish(),
 });
+type Outputs = z.infer<typeof outputs>;
 
 /** The access that a stack has among its outputs; without a name, of the stack that is selected. */
 export async function accessOf(stack?: string): Promise<Access> {
+  return accessIn((await readStack(stack)).found);
+}
+
+/** The same, with the key of its encrypted volume, null where there is none. */
+export async function volumeOf(stack?: string) {
+  const { name, found } = await readStack(stack);
+  return { name, access: accessIn(found), key: found.volumeKey ?? null };
+}
+
+const accessIn = ({ ssh, sshPrivateKey }: Outputs): Access => ({
+  ...ssh,
+  privateKey: sshPrivateKey,
+});
+
+async function readStack(stack?: string): Promise<{ name: string; found: Outputs }> {
   const chosen = await (stack === undefined ? selectedStack() : stackNamed(stack));
   const found = outputs.safeParse(await outputsOf(chosen));
-  if (!found.success) {
-    const up = `${chosen.own ? "" : "npm run sandbox -- "}pulumi up --stack ${chosen.name}`;
-    throw new Error(
-      `Stack ${chosen.name} doesn't say how to reach its server: run \`${up}\` first.`,
-    );
-  }
-  return { ...found.data.ssh, privateKey: found.data.sshPrivateKey };
+  if (found.success) return { name: chosen.name, found: found.data };
+  const up = `${chosen.own ? "" : "npm run sandbox -- "}pulumi up --stack ${chosen.name}`;
+  throw new Error(`Stack ${chosen.name} doesn't say how to reach its server: run \`${up}\` first.`);
 }
 
 async function outputsOf({ name, own }: ChosenStack): Promise<unknown> {

@@ -15,7 +15,15 @@ import type { Access } from "./access.ts";
 import { commandLine } from "./quote.ts";
 
 /** The server can't be reached, or was lost; the message says where, why, and what to do. */
-export class ConnectionError extends Error {}
+export class ConnectionError extends Error {
+  /** Whether a later try may succeed, as with a machine that boots. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, options: { mayPass?: boolean } = {}) {
+    super(message);
+    this.mayPass = options.mayPass ?? false;
+  }
+}
 
 /** Where a program on the server reads and writes. */
 export interface Streams {
@@ -63,13 +71,15 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
   const client = new ssh2.Client();
   try {
     client.connect(config);
-    await once(client, "ready");
+    const ready = once(client, "ready");
+    client.on("error", () => {}); // a second one, and later the end of its channels, tell nothing more
+    await ready;
   } catch (error) {
     client.destroy();
     const problem = error instanceof Error ? error : new Error(String(error));
-    throw new ConnectionError(whyNot(access, problem, mismatch));
+    const mayPass = !mismatch && !isRefusal(problem);
+    throw new ConnectionError(whyNot(access, problem, mismatch), { mayPass });
   }
-  client.on("error", () => {}); // the end of its channels tells
   return new Server(client, access);
 }
 
@@ -142,12 +152,14 @@ function signalNumber(name = ""): number {
 
 const whereOf = ({ user, address, port }: Access) => `${user}@${endpoint(address, port)}`;
 
+const isRefusal = (error: Error) => "level" in error && error.level === "client-authentication";
+
 /** Why there is no connection, and what to do, in words. */
 function whyNot(access: Access, error: Error, mismatch: boolean): string {
   const where = whereOf(access);
   if (mismatch || /no matching host key format/.test(error.message))
     return `The machine at ${where} shows another SSH host key than the stack has pinned: it is another machine, or somebody sits in between. Nothing was sent to it.`;
-  if ("level" in error && error.level === "client-authentication")
+  if (isRefusal(error))
     return `The server at ${where} doesn't take the stack's SSH key. Is the key still in its authorized_keys?`;
   if ("level" in error && error.level === "client-timeout")
     return `No answer from ${where} for ${handshakeSeconds} seconds. Is the machine on, and does a firewall keep you out?`;

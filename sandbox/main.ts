@@ -42,6 +42,15 @@ function commands(): Command {
       const { mailfruit } = await import("../admin/mailfruit.ts");
       process.exitCode = await mailfruit(stack, args);
     });
+  program
+    .command("unlock")
+    .description("open the encrypted volume of a stack's server, after a boot")
+    .usage("[STACK]")
+    .argument("[stack]", "the stack, if not the one that is selected")
+    .action(async (stack) => {
+      const { unlock } = await import("../admin/unlock.ts");
+      process.exitCode = await unlock(stack);
+    });
   for (const [name, description] of [
     ["bench", "measure first `up`, no-op, one changed role, against bare apt"],
     ["docs", "write the generated parts of docs/ anew"],
