@@ -303,6 +303,45 @@ const safe = {
 };
 
 suite("hostile names", { skip: accountsCannotRun }, () => {
+  test("that are classics are refused for a mailbox and for a domain", async () => {
+    using accounts = new Accounts();
+    const locals = [
+      "",
+      "a..b",
+      ".a",
+      "a.",
+      "a b",
+      "a\n",
+      "a'--",
+      'a"',
+      "a%",
+      "a+b",
+      "ä",
+      "$(id)",
+      "a/b",
+      "../../etc",
+    ];
+    const names = [...locals, "a\\", "a;b", "*", "a@b", "-a", "a".repeat(65)].map(
+      (name) => `${name}@anna.example`,
+    );
+    names.push(
+      "anna",
+      "@",
+      "a@",
+      "a@anna.example.",
+      "a@anna.example\n",
+      "a@other.example",
+      "a@\u0000",
+    );
+    const commands = names.flatMap((name) => [
+      ["user", "add", "--invite", "--", name],
+      ["domain", "add", "--", name],
+    ]);
+    for (const [n, [status]] of (await accounts.many(commands)).entries())
+      if (commands[n]?.at(-1) !== "anna") assert.equal(status, 1, JSON.stringify(commands[n]));
+    assert.deepEqual(accounts.addresses(), []);
+  });
+
   const commands = (name: string, n: number) =>
     [
       ["user", "add", "--invite", "--", name],
