@@ -1,4 +1,4 @@
-// `npm run bench`: how long a first `up`, a no-op and a change take, beside what apt alone takes.
+// `npm run bench -- up`: how long an `up` takes. `npm run bench -- mail`: how quick the server is that it makes.
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { startCloud } from "../sandbox/cloud/client.ts";
@@ -8,18 +8,20 @@ import { withLock } from "../sandbox/lock.ts";
 import { sandboxDir } from "../sandbox/paths.ts";
 import { Interrupted, onSignals } from "../sandbox/process.ts";
 import { PulumiError } from "../sandbox/stack.ts";
-import { aptAlone, fetchPackages, rolePackages } from "./bench/apt-alone.ts";
 import { cleanUp } from "./bench/clean-up.ts";
-import { machineFacts } from "./bench/machine.ts";
-import { makeReport, type Run, table } from "./bench/report.ts";
-import { measureServer } from "./bench/server.ts";
+import { plot } from "./bench/mail/plot.ts";
+import { mailTable } from "./bench/mail/report.ts";
+import { benchMail } from "./bench/mail.ts";
+import { table } from "./bench/report.ts";
+import { benchUp } from "./bench/up.ts";
 
 const benchDir = join(sandboxDir, "bench");
 const say = (line: string) => console.error(line);
 
-interface Options {
-  runs: number;
+interface MailOptions {
+  quick: boolean;
   json?: string;
+  plot?: string;
 }
 
 /** Throws once a signal has come: between two commands nothing else would notice. */
@@ -28,36 +30,25 @@ function check(): void {
   if (interruption) throw new Interrupted(interruption);
 }
 
-async function bench({ runs, json }: Options): Promise<void> {
-  const machine = await machineFacts();
-  const packages = await rolePackages();
-  const done = await cleanly(async () => {
-    say("Fetching the packages once, so that no run waits for the network.");
-    await fetchPackages(packages);
-    const all: Run[] = [];
-    for (let run = 1; run <= runs; run++) all.push(await measureRun(run, packages));
-    return all;
-  });
-  const report = makeReport(machine, packages, done);
-  const text = `${JSON.stringify(report, null, 2)}\n`;
-  const file = join(benchDir, `${report.date.replaceAll(":", "-")}.json`);
-  for (const target of [file, ...(json === undefined ? [] : [resolve(json)])]) {
-    await writeFileAtomic(target, text);
-    say(`Written: ${target}`);
+/** Leaves the figures in .sandbox/bench and where it was asked to, and nothing else. */
+async function bench<R extends { date: string }>(
+  kind: string,
+  json: string | undefined,
+  measure: () => Promise<R>,
+  tableOf: (report: R) => string,
+): Promise<R> {
+  const report = await cleanly(measure);
+  const file = join(benchDir, `${kind}-${report.date.replaceAll(":", "-")}.json`);
+  for (const target of [file, ...(json === undefined ? [] : [json])]) {
+    await write(target, `${JSON.stringify(report, null, 2)}\n`);
   }
-  console.log(`\n${table(report)}`);
+  console.log(`\n${tableOf(report)}`);
+  return report;
 }
 
-/** First the server, then apt: what slows the machine down for minutes meets both. */
-async function measureRun(run: number, packages: string[]): Promise<Run> {
-  check();
-  const report = (line: string) => say(`  run ${run}, ${line}`);
-  const server = await measureServer(`bench-${run}`, check, report);
-  await cleanUp();
-  check();
-  const apt = await aptAlone(run, packages);
-  report(`apt alone: ${apt.seconds.toFixed(1)} s`);
-  return { ...server, aptAlone: apt };
+async function write(target: string, text: string): Promise<void> {
+  await writeFileAtomic(resolve(target), text);
+  say(`Written: ${resolve(target)}`);
 }
 
 /** Leaves nothing behind, however the work ends; begins with what an earlier bench had to leave. */
@@ -85,30 +76,54 @@ function count(text: string): number {
   throw new InvalidArgumentError("It has to be a whole number from 1 on.");
 }
 
-async function main(): Promise<void> {
-  const program = new Command("npm run bench --")
+const jsonOption = [
+  "--json <file>",
+  "write the figures there as well; they are always written to .sandbox/bench",
+] as const;
+
+function commands(): Command {
+  const program = new Command("npm run bench --").showHelpAfterError();
+  program
+    .command("up", { isDefault: true })
     .description(
       "Measures the first `up` of a fresh stack by its steps, a no-op, a change of one role and a preview, " +
         "and beside them apt alone installing the same packages in the same kind of guest.",
     )
     .option("--runs <number>", "how often each is measured, in turns", count, 3)
-    .option(
-      "--json <file>",
-      "write the figures there as well; they are always written to .sandbox/bench",
+    .option(...jsonOption)
+    .action(async ({ runs, json }: { runs: number; json?: string }) => {
+      await alone(() => bench("up", json, () => benchUp(runs, check, say), table));
+    });
+  program
+    .command("mail")
+    .description(
+      "Measures a server of a fresh stack: delivery, lists, reading and logins, with encryption and without, in " +
+        "three mailbox formats, and with up to 100,000 mailboxes.",
     )
-    .showHelpAfterError();
-  const options = program.parse().opts<Options>();
+    .option("--quick", "one round, the product's format only, a smaller folder", false)
+    .option(...jsonOption)
+    .option("--plot <file>", "draw the rates there, as SVG")
+    .action(async ({ quick, json, plot: picture }: MailOptions) => {
+      await alone(async () => {
+        const report = await bench("mail", json, () => benchMail(quick, check, say), mailTable);
+        if (picture !== undefined) await write(picture, plot(report));
+      });
+    });
+  return program;
+}
+
+async function alone(work: () => Promise<unknown>): Promise<void> {
   onSignals((signal) => {
     interruption ??= signal;
   });
   await setupOnly({ quiet: true });
   await startCloud();
   const waiting = () => say("Waiting for another bench in this checkout to end.");
-  await withLock(join(benchDir, "lock"), waiting, () => bench(options));
+  await withLock(join(benchDir, "lock"), waiting, work);
 }
 
 try {
-  await main();
+  await commands().parseAsync();
 } catch (error) {
   if (error instanceof Interrupted) {
     say(`Interrupted (${error.signal}). What the bench made is removed.`);

@@ -4,7 +4,7 @@ import { cloudApi, removeMachine } from "../system/cloud.ts";
 /** Removes what benches made, also those that were killed. */
 export async function cleanUp(): Promise<void> {
   await removeDroplets();
-  for (const name of (await stackNames()).filter((one) => /^bench-\d+$/.test(one))) {
+  for (const name of (await stackNames()).filter((one) => /^bench-(?:\d+|mail)$/.test(one))) {
     const stack = await Stack.open(name);
     await stack.clearStaleLock();
     await stack.destroy();
@@ -16,6 +16,6 @@ export async function cleanUp(): Promise<void> {
 async function removeDroplets(): Promise<void> {
   const { droplets } = await cloudApi.droplets();
   for (const { id, name } of droplets) {
-    if (/\.bench-\d+\.example$/.test(name)) await removeMachine(id);
+    if (/\.bench-(?:\d+|mail)\.example$/.test(name)) await removeMachine(id);
   }
 }
