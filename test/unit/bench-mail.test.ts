@@ -51,7 +51,7 @@ test("the bench's encrypted sdbox is the product's configuration in folders of i
   const { home, cache } = foldersOf(variant);
   const back = configOf(productConfig, variant)
     .replace(`${home}/`, "/srv/mail/home/")
-    .replace(`${cache}/`, "/run/mail/cache/");
+    .replaceAll(`${cache}/`, "/run/mail/cache/");
   assert.equal(back, productConfig);
 });
 

@@ -25,9 +25,10 @@ export function configOf(product: string, variant: Variant): string {
   const text = [
     { line: /^mail_driver = sdbox$/m, by: `mail_driver = ${variant.driver}` },
     { line: /^(mail_home = )\/srv\/mail\/home\//m, by: `$1${home}/` },
-    { line: /^(mail_cache_path = )\/run\/mail\/cache\//m, by: `$1${cache}/` },
+    { line: /^(\s*mail_cache_path = )\/run\/mail\/cache\//gm, by: `$1${cache}/` },
   ].reduce((changed, { line, by }) => {
-    if (!line.test(changed)) throw new Error(`The product's dovecot.conf has no line ${line}.`);
+    if (changed.search(line) < 0)
+      throw new Error(`The product's dovecot.conf has no line ${line}.`);
     return changed.replace(line, by);
   }, product);
   return variant.encrypted ? text : withoutEncryption(text);
