@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -121,4 +122,19 @@ test("the picture has a bar for each variant, as long as its ratio, and escapes 
   assert.deepEqual(widths, [420, 365.4, 420, 210]);
   assert.match(picture, /a &lt;processor> &amp; more/);
   assert.match(picture, /^<svg [^>]*viewBox="0 0 \d+ \d+"/);
+});
+
+test("a mail of the load generator has the size that was asked for, in lines of SMTP", () => {
+  const folder = join(root, "test/bench/mail");
+  for (const size of [4096, 102_400]) {
+    const script = `import sys; sys.path.insert(0, sys.argv[1]); import load
+sys.stdout.buffer.write(load.message("a@b.example", "c@d.example", ${size}))`;
+    const { stdout } = spawnSync("/usr/bin/python3", ["-B", "-c", script, folder]);
+    const lines = stdout.toString().split("\r\n");
+    assert.ok(Math.abs(stdout.length - size) < size * 0.05, `${stdout.length} bytes`);
+    assert.equal(lines.at(-1), "");
+    assert.ok(
+      lines.every((line) => !line.startsWith(".") && !line.includes("\n") && line.length < 998),
+    );
+  }
 });

@@ -221,17 +221,15 @@ def key(host, users, password, **_):
     return {}
 
 
-def fetch(host, users, password, commands, **_):
-    """Seconds and bytes of each command in a new session of the first user's INBOX; the login isn't counted."""
+def fetch(host, users, password, command, **_):
+    """Seconds and bytes of a command in a new session of the first user's INBOX; the login isn't counted."""
     session = Imap(host, users[0], password)
     session.command("SELECT INBOX")
-    results = []
-    for command in commands:
-        began = time.monotonic()
-        size = session.command(command)
-        results.append({"seconds": time.monotonic() - began, "bytes": size})
+    began = time.monotonic()
+    size = session.command(command)
+    seconds = time.monotonic() - began
     session.close()
-    return {"results": results}
+    return {"seconds": seconds, "bytes": size}
 
 
 def readable(folder, **_):

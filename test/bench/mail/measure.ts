@@ -83,17 +83,9 @@ class Measuring {
         await this.#guest.use(variant);
         if (variant.driver === "sdbox") await this.#list(variant, round);
         for (const { size, user } of reading) {
-          const { results, cpu } = await this.#guest.fetch(user, [whole]);
-          const [{ seconds = 1, bytes = 0 } = {}] = results;
-          const { count = 1 } = reading.find((one) => one.size === size) ?? {};
-          const sample = { value: bytes / 1e6 / seconds, cpuMs: (cpu * 1000) / count };
-          this.#add({
-            measure: `reading ${size}K`,
-            variant: nameOf(variant),
-            round,
-            unit: "MB/s",
-            ...sample,
-          });
+          const { seconds, bytes } = await this.#guest.fetch(user, whole);
+          const sample = { round, unit: "MB/s", value: bytes / 1e6 / seconds } as const;
+          this.#add({ measure: `reading ${size}K`, variant: nameOf(variant), ...sample });
         }
       }
     });
@@ -119,9 +111,8 @@ class Measuring {
   }
 
   async #list(variant: Variant, round: number): Promise<void> {
-    const { results } = await this.#guest.fetch(0, [envelopes, headers]);
-    const [byEnvelope, byHeaders] = results;
-    if (!byEnvelope || !byHeaders) throw new Error("IMAP answered nothing");
+    const byEnvelope = await this.#guest.fetch(0, envelopes);
+    const byHeaders = await this.#guest.fetch(0, headers);
     const add = (measure: string, value: number) =>
       this.#add({ measure, variant: nameOf(variant), round, unit: "s", value });
     add(`listing ${this.#extent.folder}`, byEnvelope.seconds);
@@ -133,8 +124,7 @@ class Measuring {
     for (const variant of sdbox) {
       await this.#guest.run(`systemctl stop dovecot && rm -rf ${foldersOf(variant).cache}`);
       await this.#guest.use(variant);
-      const { results } = await this.#guest.fetch(0, [envelopes]);
-      const value = results[0]?.seconds ?? 0;
+      const { seconds: value } = await this.#guest.fetch(0, envelopes);
       const measure = `first list of ${this.#extent.folder} after a boot`;
       this.#add({ measure, variant: nameOf(variant), round: 1, unit: "s", value });
     }
