@@ -250,25 +250,3 @@ test("a mail from outside comes by the domain's MX record and is read over IMAPS
   assert.equal(delivery.mx, "mail.alpha.example");
   assert.equal((await readMail(alpha.mailbox(), delivery.messageId)).subject, subject);
 });
-
-test("a full mailbox takes no more mail", async () => {
-  await alpha.run(
-    "mailfruit user add small@alpha.example --quota 1 --password-stdin",
-    "a long enough password",
-  );
-  const send = (text: string) =>
-    alpha.deliver({ from: "", to: "small@alpha.example", subject: "big", text });
-  for (let i = 0; i < 3; i++) await send("x".repeat(70).concat("\n").repeat(8000));
-  await alpha.run('postqueue -f; sleep 2; test -z "$(mailq | grep small@)"');
-  const used = await alpha.run(
-    "doveadm -f tab quota get -u small@alpha.example | awk -F'\\t' '$2==\"STORAGE\"{print $3}'",
-  );
-  assert.ok(Number(used) <= 1024, `${used} KiB are stored of 1024`);
-  assert.match(
-    await alpha.run(
-      "journalctl -u postfix -o cat --no-pager | grep 'to=<small@alpha.example>' | tail -1",
-    ),
-    /status=bounced .*552 5\.2\.2|status=bounced .*[Qq]uota/,
-  );
-  await alpha.run("mailfruit user delete small@alpha.example --with-mail");
-});

@@ -1,18 +1,23 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
+import { z } from "zod";
 import { endpoint } from "../../sandbox/cloud/client.ts";
 import { paths } from "../../sandbox/paths.ts";
 import { TestServer } from "./server.ts";
 
 let alpha: TestServer;
 let secrets: Map<string, string>;
+let ofAccounts: Map<string, string>;
 let printed = "";
 before(async () => {
   alpha = await TestServer.up("alpha");
-  secrets = await allSecrets();
+  ofAccounts = await secretsOfAccounts();
+  secrets = new Map([...(await allSecrets()), ...ofAccounts]);
 });
+after(() => alpha.run("mailfruit user delete secretive@alpha.example --with-mail"));
 
 /** Of each secret a part that identifies it wherever it may stand. */
 async function allSecrets(): Promise<Map<string, string>> {
@@ -27,6 +32,33 @@ async function allSecrets(): Promise<Map<string, string>> {
   const cloud = await endpoint();
   if (cloud) found.set("API token", cloud.token);
   return found;
+}
+
+/** What the server makes for a mailbox and shows once. */
+async function secretsOfAccounts(): Promise<Map<string, string>> {
+  const address = "secretive@alpha.example";
+  const password = `chosen ${randomUUID()}`;
+  const run = async (args: string, ...answers: string[]) => {
+    const stdin = answers.length > 0 ? "--password-stdin" : "";
+    const printed = await alpha.run(`mailfruit ${args} --json ${stdin}`, answers.join("\n"));
+    return z.looseObject(made).parse(JSON.parse(printed));
+  };
+  const made = {
+    invitation: z.string().optional(),
+    recovery_key: z.string().optional(),
+    password: z.string().optional(),
+  };
+  const { invitation } = await run(`user add ${address} --invite`);
+  assert.ok(invitation);
+  const { recovery_key: key } = await run(`user accept ${address}`, invitation, password);
+  const { password: phone } = await run(`app add ${address} phone`, password);
+  assert.ok(key && phone);
+  return new Map([
+    ["invitation", invitation],
+    ["recovery key", key],
+    ["app password", phone],
+    ["chosen password", password],
+  ]);
 }
 
 /** The base64 of bytes that only the private key has; the rest of a key file is header and public key. */
@@ -48,7 +80,7 @@ function assertClean(text: string, where: string): void {
 }
 
 test("there are secrets to look for", () => {
-  assert.ok(secrets.size >= 8, [...secrets.keys()].join(", "));
+  assert.ok(secrets.size >= 12, [...secrets.keys()].join(", "));
 });
 
 test("no secret stands in a process list while everything is deployed anew", async () => {
@@ -93,6 +125,13 @@ test("no secret stands in the server's journal, logs or shell histories, or in a
     "find /etc /usr/local /srv /var/lib /home /root /run -xdev -type f -perm /o=r -size -1M ! -path '/var/lib/apt/*' ! -path '/var/lib/dpkg/*' -exec cat {} + | tr -d '\\0'",
   );
   assertClean(readable, "a file that others can read");
+});
+
+test("what opens a mailbox stands in no file of the server at all", async () => {
+  const find = (patterns: string) =>
+    alpha.run("grep -rlaF -f - /srv /etc /usr/local /var /root /home || true", patterns);
+  assert.equal(await find([...ofAccounts.values()].join("\n")), "");
+  assert.match(await find("secretive@alpha.example"), /keys\.sqlite/);
 });
 
 test("the search finds a secret that does stand somewhere", async () => {
