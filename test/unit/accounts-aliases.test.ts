@@ -10,6 +10,7 @@ const seed = Number(process.env.TEST_SEED ?? 4711);
 suite("aliases", { skip: accountsCannotRun }, () => {
   test("lead to one or more addresses, here or elsewhere; a detail or a whole domain has its own", () => {
     using accounts = new Accounts();
+    accounts.does(["user", "add", anna, "--invite"]);
     accounts.does(["alias", "add", "Info@anna.example", anna, "o'neil+x@else.example"]);
     accounts.does(["alias", "add", "anna+shop@anna.example", "bert@anna.example"]);
     accounts.does(["alias", "add", "@anna.example", anna]);
@@ -45,6 +46,10 @@ suite("aliases", { skip: accountsCannotRun }, () => {
     accounts.does(["alias", "add", "a@anna.example", "b@anna.example"]);
     accounts.does(["alias", "add", "b@anna.example", "x@else.example", "c@anna.example"]);
     accounts.refuses(loop, ["alias", "add", "c@anna.example", "d@anna.example", "a@anna.example"]);
+    accounts.refuses(loop, ["alias", "add", "e@anna.example", "e+shop@anna.example"]);
+    accounts.does(["alias", "add", "@anna.example", "f@else.example"]);
+    accounts.does(["alias", "add", "g@anna.example", "nobody@anna.example"]);
+    accounts.refuses(loop, ["alias", "add", "@anna.example", "g@anna.example"]);
   });
 
   test("of other domains are refused, and the stack's own are changed by the stack alone", () => {

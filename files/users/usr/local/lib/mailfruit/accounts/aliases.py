@@ -8,13 +8,25 @@ from accounts.names import Refusal
 from accounts.report import Report
 
 STACK_FILE = Path("/etc/mailfruit/accounts.json")
-LEADS_TO_ITSELF = """
-WITH RECURSIVE reached (address) AS (
-  SELECT destination FROM aliases WHERE address = ?1
-  UNION SELECT destination FROM aliases JOIN reached USING (address)
-)
-SELECT 1 FROM reached WHERE address = ?1
-"""
+
+
+def next_stops(db, address):
+    """Where Postfix takes mail for an address next: as virtual(5) looks it up. A mailbox is an end."""
+    local, _, domain = address.partition("@")
+    for name in (address, f"{local.partition('+')[0]}@{domain}"):
+        if users.exists(db, name):
+            return []
+        if found := leads_to(db, name):
+            return found
+    return leads_to(db, f"@{domain}")
+
+
+def leads_to(db, name):
+    return [destination for (destination,) in db.execute("SELECT destination FROM aliases WHERE address = ?", (name,))]
+
+
+def leads_to_itself(db, address, on_the_way=()):
+    return address in on_the_way or any(leads_to_itself(db, stop, (*on_the_way, address)) for stop in next_stops(db, address))
 
 
 def add(args):
@@ -26,7 +38,7 @@ def add(args):
             raise Refusal(f"{address} is a mailbox; an alias would take its mail away")
         for destination in destinations:
             db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'admin')", (address, destination))
-        if db.execute(LEADS_TO_ITSELF, (address,)).fetchone():
+        if any(leads_to_itself(db, stop) for stop in [address, *leads_to(db, address)]):
             raise Refusal(f"{address} would lead to itself")
     return Report([f"mail for {address} goes to {', '.join(destinations)}"],
                   {"address": address, "destinations": destinations})
@@ -56,12 +68,12 @@ def delete(args):
 
 
 def domain_add(args):
-    name = names.domain(args.name)
+    name, hostname = names.domain(args.name), dovecot.hostname()
     with store.database() as db:
         if db.execute("SELECT 1 FROM domains WHERE name = ?", (name,)).fetchone():
             raise Refusal(f"mail for {name} is taken already")
         db.execute("INSERT INTO domains VALUES (?, 'admin')", (name,))
-    return Report([f"mail for {name} is taken. Its DNS is yours to keep: an MX record that leads to {dovecot.hostname()}, "
+    return Report([f"mail for {name} is taken. Its DNS is yours to keep: an MX record that leads to {hostname}, "
                    "and an SPF record"], {"domain": name})
 
 
@@ -98,7 +110,7 @@ def sync(_args):
     mailboxes = stack.get("mailboxes", {})
     with store.database() as db:
         db.execute("DELETE FROM domains WHERE origin = 'stack'")
-        db.executemany("INSERT OR REPLACE INTO domains VALUES (?, 'stack')", [(name,) for name in stack["domains"]])
+        db.executemany("INSERT OR IGNORE INTO domains VALUES (?, 'stack')", [(name,) for name in stack["domains"]])
         db.execute("DELETE FROM aliases WHERE origin = 'stack'")
         for address, destinations in stack["aliases"].items():
             if not users.exists(db, address):  # such a mailbox keeps its mail

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from accounts import dovecot, store, users
+from accounts import dovecot, keyfile, store, users
 from accounts.names import Refusal
 from accounts.report import Report
 
@@ -44,12 +44,21 @@ class PlainText(Broken):
     """A mail lies readable on the disk."""
 
 
+def effective(*options):
+    """What Dovecot's configuration says of these settings: its lines."""
+    done = subprocess.run(["doveconf", *options, *SETTINGS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return {line.strip() for line in done.stdout.splitlines()}
+
+
 def configuration():
     """Refuses a configuration of Dovecot's that would store plain text. Runs before each start and reload of Dovecot."""
-    done = subprocess.run(["doveconf", *SETTINGS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    missing = WANTED - {line.strip() for line in done.stdout.splitlines()}
-    if missing:
-        raise PlainText(f"Dovecot's configuration lacks `{'`, `'.join(sorted(missing))}`, without which mail would be stored "
+    keys = {line.partition(" = ")[0]: line for line in WANTED}
+    lacking = WANTED - effective()
+    for protocol in ("lmtp", "imap"):  # where such a block says nothing of a setting, the one above holds
+        lacking |= {wanted for line in effective("-f", f"protocol={protocol}") - WANTED
+                    if (wanted := keys.get(line.partition(" =")[0]))}
+    if lacking:
+        raise PlainText(f"Dovecot's configuration lacks `{'`, `'.join(sorted(lacking))}`, without which mail would be stored "
                         "in plain text. Dovecot doesn't start, mail waits. Put /etc/dovecot/dovecot.conf right, or run "
                         "`pulumi up`")
     volatile = subprocess.run(["findmnt", "--noheadings", "--output", "FSTYPE", "/run/mail"],
@@ -139,7 +148,7 @@ def make_key(address, password, token):
 def prove_with_mailbox(tls_required):
     token, password = secrets.token_hex(16), secrets.token_urlsafe(24)
     with store.database() as db:
-        domain = db.execute("SELECT name FROM domains WHERE origin = 'stack'").fetchone()[0]
+        domain = db.execute("SELECT name FROM domains ORDER BY origin = 'stack' DESC").fetchone()[0]
         address = f"probe-{secrets.token_hex(8)}@{domain}"
         users.make_row(db, address, 10, "probe")
         users.open_mailbox(db, address, password)
@@ -156,13 +165,13 @@ def prove_with_mailbox(tls_required):
 def waiting():
     """
     Mailboxes whose mail waits: those that nobody has opened yet, and those whose key isn't there. Postfix refuses mail for
-    them for the time being, and takes it again for those that got their key meanwhile.
+    them for the time being, and takes it again for those that have their key again.
     """
     keyed = dovecot.all_with_key()
     with store.database() as db:
-        for address, was in db.execute("SELECT address, keyed FROM mailboxes WHERE origin != 'probe'").fetchall():
+        for (address,) in db.execute("SELECT address FROM mailboxes WHERE origin != 'probe'").fetchall():
             # One that was made a moment ago isn't in the list.
-            has = address in keyed or (was == 1 and dovecot.has_key(address))
+            has = address in keyed or dovecot.has_key(address) or (keyfile.repair(address) > 0 and dovecot.has_key(address))
             db.execute("UPDATE mailboxes SET keyed = ? WHERE address = ?", (int(has), address))
         rest = [address for (address,) in db.execute("SELECT address FROM mailboxes WHERE keyed = 0 ORDER BY address")]
         invited = [address for address in rest if users.state(db, address) == "invited"]

@@ -12,6 +12,7 @@ import argcomplete
 
 from accounts import aliases, check, store, users
 from accounts.names import Refusal
+from accounts.report import Report
 
 INTERRUPTED = 130
 
@@ -74,6 +75,7 @@ def user_commands(user):
              "the password")
     user.add("reset", users.reset, "begin anew where password and recovery key are lost; old mail is lost", "mailboxes"
              ).add_argument("--lose-mail", action="store_true", help="the old mail is lost, and I know it")
+    user.add("repair", users.repair, "find the mailbox's keys again after a damaged index", "mailboxes")
     user.add("quota", users.set_quota, "change a mailbox's room", "mailboxes"
              ).add_argument("quota", type=mebibytes, metavar="MIB", help="0 for no limit")
     user.add("disable", users.set_enabled, "nobody can log in; mail is still taken", "mailboxes", enabled=False)
@@ -105,6 +107,12 @@ def domain_commands(domain):
     domain.add("delete", aliases.domain_delete, "refuse mail for a domain").add_argument("name", metavar="DOMAIN")
 
 
+def mend(_args):
+    """SQLite does it whenever somebody opens them who may write."""
+    with store.database():
+        return Report()
+
+
 def parser():
     top = argparse.ArgumentParser(prog="mailfruit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = Commands(top)
@@ -116,6 +124,7 @@ def parser():
                  ).add_argument("--inbound-tls", choices=["required", "opportunistic"], help="as Postfix says, if not given")
     commands.add("check-configuration", check.check_configuration, "refuse a Dovecot that would store plain text")
     commands.add("sync", aliases.sync, "take domains, aliases and mailboxes from the stack")
+    commands.add("mend", mend, "undo what a power cut left half done in the databases; before the services start")
     return top
 
 
@@ -124,7 +133,10 @@ def main():
     argcomplete.autocomplete(arguments)
     args = arguments.parse_args()
     try:
-        args.function(args).show(args.json)
+        report = args.function(args)
+        report.show(args.json)
+        if report.problem:
+            raise report.problem
     except (Refusal, OSError, sqlite3.Error) as problem:
         sys.exit(f"mailfruit: {problem}")
     except (KeyboardInterrupt, EOFError):

@@ -23,6 +23,7 @@ from accounts import store
 
 SOCKET = "/run/mail-keys/socket"
 LONGEST_LINE = 8192
+CUT_OFF = 75  # sysexits.h, EX_TEMPFAIL
 # Each takes 64 MiB and a core for a tenth of a second.
 at_once = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
@@ -57,6 +58,9 @@ class Connection(socketserver.StreamRequestHandler):
             self.wfile.write(f"{answer(address, password)}\n".encode())
         except sqlite3.Error as problem:
             print(f"the key slots can't be read: {problem}", file=sys.stderr, flush=True)
+            if problem.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                # What a killed change left half done only root can undo: systemd does that, and starts this anew.
+                os._exit(CUT_OFF)
 
 
 class Server(socketserver.ThreadingUnixStreamServer):

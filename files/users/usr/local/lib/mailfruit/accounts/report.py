@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 class Report:
     lines: list = field(default_factory=list)
     data: dict = field(default_factory=dict)
+    # What went wrong after something was done that has to be said all the same, as a password that is shown once.
+    problem: Exception | None = None
 
     def show(self, as_json):
         for line in [json.dumps(self.data, indent=2)] if as_json else self.lines:

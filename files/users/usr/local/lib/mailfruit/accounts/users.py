@@ -2,7 +2,7 @@
 
 import time
 
-from accounts import dovecot, names, slots, store
+from accounts import dovecot, keyfile, names, slots, store
 from accounts.names import Refusal
 from accounts.prompt import Prompt
 from accounts.report import Report
@@ -91,6 +91,15 @@ def finish(address, password):
         db.execute("UPDATE mailboxes SET keyed = 1 WHERE address = ?", (address,))
 
 
+def finished(address, password):
+    """What there is to say of a mailbox that has its password now; where Dovecot failed, the rest is said all the same."""
+    try:
+        finish(address, password)
+    except Refusal as problem:
+        return Report([f"{address} has its password, and no key yet"], {"address": address, "state": "unfinished"}, problem)
+    return Report([f"{address} can log in and gets mail"], {"address": address, "state": "open"})
+
+
 def recovery_lines(address, key):
     return [f"Recovery key of {address}, shown this once. Print it and keep it away from the server:",
             "", f"    {key}", "",
@@ -133,8 +142,7 @@ def add(args):
     with store.database() as db:
         make_row(db, address, args.quota, args.origin)
         recovery = open_mailbox(db, address, password)
-    finish(address, password)
-    report = Report([f"{address} can log in and gets mail"], {"address": address, "state": "open"})
+    report = finished(address, password)
     if made:
         report.lines += ["", f"Its password, shown this once: {password}"]
         report.data["password"] = password
@@ -172,9 +180,10 @@ def accept(args):
         if row[1] < time.time():
             raise Refusal(f"this invitation has expired; `mailfruit user invite {address}` makes a new one")
         recovery = open_mailbox(db, address, password)
-    finish(address, password)
-    return Report([f"{address} can log in and gets mail", "", *recovery_lines(address, recovery)],
-                  {"address": address, "state": "open", "recovery_key": recovery})
+    report = finished(address, password)
+    report.lines += ["", *recovery_lines(address, recovery)]
+    report.data["recovery_key"] = recovery
+    return report
 
 
 def invite_again(args):
@@ -208,7 +217,10 @@ def recover(args):
     key, new = prompt.secret("Recovery key"), prompt.new_password()
     with store.database() as db:
         set_password(db, address, opened(db, address, key, "recovery"), new)
+        unfinished = state(db, address) == "unfinished"
     dovecot.end_sessions(address)
+    if unfinished:
+        finish(address, new)
     return Report([f"{address} has a new password, and all its mail. The recovery key stays good"], {"address": address})
 
 
@@ -240,6 +252,14 @@ def reset(args):
     report = invitation(address, code)
     report.lines[:0] = [f"The old mail of {address} is gone.", ""]
     return report
+
+
+def repair(args):
+    with store.database(write=False) as db:
+        address = present(db, args.address)
+    keys = keyfile.repair(address)
+    lines = [f"{keys} keys of {address} are found again" if keys else f"{address} misses no key"]
+    return Report(lines, {"address": address, "keys": keys})
 
 
 def set_enabled(args):
