@@ -27,10 +27,12 @@ test("a droplet of another size is the same server with all its mail", async () 
   await exchangesMail();
 });
 
-test("a droplet of another image is a new machine with the old host key, its mail and accounts, by one `up`", async () => {
+test("a droplet of another image is a new machine with the old host key, its mail, queue and accounts, by one `up`", async () => {
   const { messageId } = await beta.deliver({ subject: "from before the new droplet" });
   await readMail(beta.mailbox(), messageId);
   await beta.run("mailfruit user add kept@beta.example --password-stdin", "a long enough password");
+  // Nobody answers there: it waits in the queue.
+  await beta.run("echo hello | sendmail -f test@beta.example 'bert@[192.0.2.1]'");
   const before = { guest: await beta.guest(), hostKey: beta.outputs.sshHostKey };
   // The same Debian 13 by its number, as DigitalOcean has it too.
   await beta.stack.set("image", await imageNumber());
@@ -41,6 +43,7 @@ test("a droplet of another image is a new machine with the old host key, its mai
   assert.equal(shown.trim(), before.hostKey);
   await readMail(beta.mailbox(), messageId);
   assert.match(await beta.run("mailfruit user list"), /^kept@beta\.example\t/m);
+  assert.match(await beta.run("mailq"), /bert@\[192\.0\.2\.1\]/);
   await exchangesMail();
 });
 
