@@ -104,14 +104,9 @@ test("the table says which aims are met and which are missed", () => {
   assert.match(mailTable(busy), /The machine was busy/);
 });
 
-test("figures have two digits that count, or three", () => {
-  assert.deepEqual([412.6, 99.4, 3.84, 0.52, 0.083].map(rounded), [
-    "413",
-    "99",
-    "3.8",
-    "0.52",
-    "0.08",
-  ]);
+test("figures have two digits that count, or more before the point, and no exponent", () => {
+  const figures = [94_379, 412.6, 99.6, 9.99, 3.84, 0.52, 0.083];
+  assert.deepEqual(figures.map(rounded), ["94379", "413", "100", "10", "3.8", "0.52", "0.08"]);
 });
 
 test("the picture has a bar for each variant, as long as its ratio, and escapes what it says", () => {

@@ -10,7 +10,7 @@ const colors = {
   "mdbox plain": "#dfe3e8",
   "mdbox encrypted": "#a9cdd6",
 } as const;
-const text = { left: 190, bar: 420, height: 13, gap: 14 };
+const text = { left: 215, bar: 420, height: 13, gap: 14 };
 
 /** Rates of all variants beside sdbox plain, as an SVG picture. */
 export function plot({ rows, machine, date }: MailReport): string {

@@ -120,9 +120,9 @@ function withoutRepeat([first = "", ...rest]: string[], before: string[] | undef
   return [first === before?.[0] ? "" : first, ...rest];
 }
 
-/** Three digits that count. */
+/** Two digits that count, and no exponent. */
 export function rounded(value: number): string {
-  return value >= 100 ? String(Math.round(value)) : value.toPrecision(value < 0.1 ? 1 : 2);
+  return value >= 10 ? String(Math.round(value)) : value.toPrecision(value < 0.1 ? 1 : 2);
 }
 
 function aligned(rows: string[][]): string[] {
