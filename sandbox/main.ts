@@ -52,7 +52,7 @@ function commands(): Command {
       process.exitCode = await unlock(stack);
     });
   for (const [name, description] of [
-    ["bench", "measure first `up`, no-op, one changed role, against bare apt"],
+    ["bench", "measure an `up` against bare apt, or with `mail` encrypted mail against plain"],
     ["docs", "write the generated parts of docs/ anew"],
     ["lint", "check format, style, types and shell scripts"],
   ] as const) {
