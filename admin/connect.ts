@@ -73,7 +73,8 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
     client.connect(config);
     const ready = once(client, "ready");
     client.on("error", () => {}); // a second one, and later the end of its channels, tell nothing more
-    await ready;
+    // A server that goes down may hang up between handshake and login without an error.
+    await Promise.race([ready, once(client, "close").then(hungUp)]);
   } catch (error) {
     client.destroy();
     const problem = error instanceof Error ? error : new Error(String(error));
@@ -151,6 +152,10 @@ function signalNumber(name = ""): number {
 }
 
 const whereOf = ({ user, address, port }: Access) => `${user}@${endpoint(address, port)}`;
+
+function hungUp(): never {
+  throw new Error("it hung up");
+}
 
 const isRefusal = (error: Error) => "level" in error && error.level === "client-authentication";
 
