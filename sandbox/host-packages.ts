@@ -14,7 +14,6 @@ const needed = {
   nftables: "the droplets' firewalls",
   e2fsprogs: "the file systems of volumes",
   mount: "their block devices",
-  "qemu-system-x86": "a test's machine with a kernel of its own",
   "python3-yaml": "the tests run the server's programs here",
   "python3-nacl": "likewise",
   "python3-argcomplete": "likewise",

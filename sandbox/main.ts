@@ -15,7 +15,7 @@ function commands(): Command {
   program
     .command("test")
     .description("run the tests; all of them without arguments")
-    .argument("[suite]", "unit, components or system")
+    .argument("[suite]", "unit, components or system; or vm, which the others leave out")
     .argument("[files...]", "only those of the suite whose path contains one of these")
     .action(async (suite, files) => {
       const { test } = await import("./commands/test.ts");

@@ -34,6 +34,7 @@ export function plot({ rows, machine, date }: MailReport): string {
   const note = `${machine.cores} cores, ${machine.processor}, load ${machine.load.toFixed(1)}, ${date.slice(0, 10)}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y + 16}" font-family="sans-serif" font-size="11">`,
+    "<title>Mail rates with and without encryption</title>",
     `<rect width="100%" height="100%" fill="#fff"/>`,
     label(
       12,
