@@ -6,7 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { root } from "../../sandbox/paths.ts";
 import { mustRun, run } from "../../sandbox/process.ts";
 import type { Stack } from "../../sandbox/stack.ts";
-import { openStack } from "./server.ts";
+import { openStack } from "../system/server.ts";
 import { Vm, whyNoVm } from "./vm.ts";
 
 const device = "/dev/disk/by-id/virtio-disk0";
