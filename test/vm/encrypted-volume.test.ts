@@ -88,7 +88,7 @@ suite("an encrypted volume, on a machine with a kernel of its own", { skip: skip
       );
     assert.match(
       await vm.login(),
-      /\*\*\* The mail volume is closed and waits for its key\.[^]*npm run unlock/,
+      /\*\*\* The mail volume is closed and waits for its key\.[\s\S]*npm run unlock/,
     );
     assert.match(await vm.run("journalctl --no-pager -u mail-volume-closed"), /takes no mail/);
     const { code, output } = await vm.attempt("mail-volume status");
