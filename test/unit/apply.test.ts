@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
@@ -233,6 +234,21 @@ suite("bad luck", { skip: applyCannotRun, concurrency: 2 }, () => {
     assert.equal(server.read("etc/systemd/system/own-x.service"), "[Service]\n");
     assert.deepEqual(server.systemctl(), before);
     assert.deepEqual(state(server), ["roles", "roles/app.json"]);
+  });
+
+  test("where the volume of mail is closed, a failure says so, and how to open it", async () => {
+    using server = new FakeServer();
+    const failing = { ...one, check: ["exit 1"] };
+    const volume = (status: number) =>
+      writeFileSync(
+        join(server.root, "mail-volume"),
+        `#!/bin/sh\necho "$1: closed; npm run unlock"\nexit ${status}\n`,
+        { mode: 0o755 },
+      );
+    volume(3);
+    assert.match((await server.apply(failing)).err, /\nstatus: closed; npm run unlock\n$/);
+    volume(0);
+    assert.doesNotMatch((await server.apply(failing)).err, /unlock/);
   });
 
   test("a unit that doesn't start with the new files runs again with the old ones", async () => {

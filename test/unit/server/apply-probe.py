@@ -36,6 +36,7 @@ def load(root):
     module.JOURNAL = module.STATE / "journal"
     module.LOCK = root / "run" / "lock"
     module.UNIT_FILES = root / "etc" / "systemd" / "system"
+    module.VOLUME = root / "mail-volume"
     return module
 
 

@@ -70,6 +70,8 @@ def readable_by(path, uid, gid):
 @contextmanager
 def database(write=True):
     """Both files as one database; all or nothing of what happens inside is kept."""
+    if not ACCOUNTS.is_dir():
+        raise Refusal(f"{ACCOUNTS} is not there: the volume with the mail is closed or missing. Opening it: npm run unlock")
     if (ACCOUNTS / "passwords.sqlite").exists():
         raise Refusal("the accounts and mail in /srv/mail are from before mail was encrypted, and lie in plain text. Save the "
                       "mail, empty /srv/mail, run `pulumi up` and add the mailboxes anew")
