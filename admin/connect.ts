@@ -84,6 +84,28 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
   return new Server(client, access);
 }
 
+/** As ssh ends where the connection is what failed. */
+const connectionFailed = 255;
+
+/** Does something on a server, for a person or a script; the exit code. What fails of the connection is said on stderr. */
+export async function onServer(
+  connected: () => Promise<Server>,
+  work: (server: Server) => Promise<number>,
+): Promise<number> {
+  try {
+    const server = await connected();
+    try {
+      return await work(server);
+    } finally {
+      server.close();
+    }
+  } catch (error) {
+    if (!(error instanceof ConnectionError)) throw error;
+    console.error(error.message);
+    return connectionFailed;
+  }
+}
+
 /** A connection to a server, on which programs run as root. It has to be closed. */
 export class Server {
   readonly #client: ssh2.Client;

@@ -1,10 +1,8 @@
 import { accessOf } from "./access.ts";
-import { ConnectionError, connect, type Server } from "./connect.ts";
+import { connect, onServer, type Server } from "./connect.ts";
 import { runOnOurTerminal } from "./terminal.ts";
 
 const program = "/usr/local/sbin/mailfruit";
-/** As ssh ends where the connection is what failed. */
-const connectionFailed = 255;
 
 const help = `usage: npm run mailfruit -- [--stack NAME] COMMAND …
 
@@ -21,18 +19,11 @@ export async function mailfruit(stack: string | undefined, args: string[]): Prom
   if (args.some((arg) => arg.startsWith("--stack"))) {
     throw new Error("`--stack NAME` stands before the command, as in `--stack prod user list`.");
   }
-  try {
-    const server = await connect(await accessOf(stack));
-    try {
-      return await runHere(server, [program, ...(args.length === 0 ? ["--help"] : args)]);
-    } finally {
-      server.close();
-    }
-  } catch (error) {
-    if (!(error instanceof ConnectionError)) throw error;
-    console.error(error.message);
-    return connectionFailed;
-  }
+  const argv = [program, ...(args.length === 0 ? ["--help"] : args)];
+  return onServer(
+    async () => connect(await accessOf(stack)),
+    (server) => runHere(server, argv),
+  );
 }
 
 /** On a terminal where this process has one. */

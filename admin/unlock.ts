@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Access, volumeOf } from "./access.ts";
-import { ConnectionError, connect, type Server } from "./connect.ts";
+import { ConnectionError, connect, onServer, type Server } from "./connect.ts";
 
 /** What `mail-volume status` ends with where the volume is closed. */
 const closed = 3;
-const connectionFailed = 255;
 const minutes = 5;
 
 /** Opens the encrypted volume of a stack's server, which may still be booting; the exit code. */
@@ -13,18 +12,10 @@ export async function unlock(stack?: string): Promise<number> {
   if (key === null) {
     throw new Error(`Stack ${name} has no encrypted volume (encryptVolume is false).`);
   }
-  try {
-    const server = await reach(access);
-    try {
-      return await open(server, key);
-    } finally {
-      server.close();
-    }
-  } catch (error) {
-    if (!(error instanceof ConnectionError)) throw error;
-    console.error(error.message);
-    return connectionFailed;
-  }
+  return onServer(
+    () => reach(access),
+    (server) => open(server, key),
+  );
 }
 
 /** The key goes by standard input, and only where it is needed. */

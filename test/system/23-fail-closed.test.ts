@@ -92,12 +92,7 @@ const mails = (folder: string) =>
 /** A mail to a mailbox from another server, up to the answer to the recipient. */
 async function atTheBorder(to: string): Promise<string> {
   const { ipv4: host, serverHostname: servername, ca } = alpha.outputs;
-  const dialogue = await Dialogue.open({ host, port: 25, servername, ca });
-  await dialogue.smtp();
-  await dialogue.smtp("EHLO outside.example");
-  await dialogue.smtp("STARTTLS");
-  await dialogue.startTls();
-  await dialogue.smtp("EHLO outside.example");
+  const dialogue = await Dialogue.smtpOverTls({ host, port: 25, servername, ca });
   await dialogue.smtp("MAIL FROM:<bert@outside.example>");
   const answer = await dialogue.smtp(`RCPT TO:<${to}>`);
   dialogue.close();

@@ -64,15 +64,9 @@ async function canLogIn(name: string, secret = password): Promise<boolean> {
   return /^a OK /m.test(answer);
 }
 
-async function smtp(): Promise<Dialogue> {
+function smtp(): Promise<Dialogue> {
   const { ipv4: host, serverHostname: servername, ca } = alpha.outputs;
-  const dialogue = await Dialogue.open({ host, port: 25, servername, ca });
-  await dialogue.smtp();
-  await dialogue.smtp("EHLO outside.example");
-  await dialogue.smtp("STARTTLS");
-  await dialogue.startTls();
-  await dialogue.smtp("EHLO outside.example");
-  return dialogue;
+  return Dialogue.smtpOverTls({ host, port: 25, servername, ca });
 }
 
 /** A mail up to the answer to its recipient. */

@@ -34,6 +34,17 @@ export class Dialogue {
     return new Dialogue(options.wrapped ? await secure(tcp, options) : tcp, options);
   }
 
+  /** With a mail server as another one, after STARTTLS and EHLO. */
+  static async smtpOverTls(options: DialogueOptions): Promise<Dialogue> {
+    const dialogue = await Dialogue.open(options);
+    await dialogue.smtp();
+    await dialogue.smtp("EHLO outside.example");
+    await dialogue.smtp("STARTTLS");
+    await dialogue.startTls();
+    await dialogue.smtp("EHLO outside.example");
+    return dialogue;
+  }
+
   /** Goes over to TLS on the connection as it stands. */
   async startTls(): Promise<void> {
     this.#socket.removeAllListeners();

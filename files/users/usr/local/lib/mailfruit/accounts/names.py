@@ -3,7 +3,7 @@
 import re
 
 LOCAL_PART = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-DETAIL = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
+DETAIL = re.compile(r"(?!.*\.\.)[a-z0-9._-]{0,31}[a-z0-9_-]")
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(r"(?!.{254})(" + LABEL + r"\.)+(?!\d+\Z)" + LABEL)
 # What other servers have before the @ (RFC 5321, dot-string), as far as no table of Postfix's could misread it.
@@ -40,8 +40,7 @@ def alias(text):
     local, at, domain = _ascii(text).partition("@")
     base, plus, detail = local.partition("+")
     whole_domain = at and not local
-    if not DOMAIN.fullmatch(domain) or not (whole_domain or local_part(base)) or (
-            plus and (not DETAIL.fullmatch(detail) or ".." in detail)):
+    if not DOMAIN.fullmatch(domain) or not (whole_domain or local_part(base)) or (plus and not DETAIL.fullmatch(detail)):
         raise Refusal(f"{text!a} is no alias: it is like anna@…, anna+shop@…, or @… for all of a domain")
     return f"{local}@{domain}"
 

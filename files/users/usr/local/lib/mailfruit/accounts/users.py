@@ -195,32 +195,30 @@ def invite_again(args):
         return invitation(address, invite(db, address))
 
 
-def passwd(args):
+def replace_password(args, question, kind):
+    """A new password, for who has what opens a slot of this kind; the address."""
     prompt = Prompt(args.password_stdin)
     with store.database(write=False) as db:
         address = present(db, args.address)
         if state(db, address) == "invited":
             raise Refusal(f"{address} has no password yet; `mailfruit user accept {address}` sets the first")
-    old, new = prompt.secret("Present password"), prompt.new_password()
+    known, new = prompt.secret(question), prompt.new_password()
     with store.database() as db:
-        set_password(db, address, opened(db, address, old, "password"), new)
+        set_password(db, address, opened(db, address, known, kind), new)
         unfinished = state(db, address) == "unfinished"
     if unfinished:
         finish(address, new)
+    return address
+
+
+def passwd(args):
+    address = replace_password(args, "Present password", "password")
     return Report([f"the password of {address} is changed"], {"address": address})
 
 
 def recover(args):
-    prompt = Prompt(args.password_stdin)
-    with store.database(write=False) as db:
-        address = present(db, args.address)
-    key, new = prompt.secret("Recovery key"), prompt.new_password()
-    with store.database() as db:
-        set_password(db, address, opened(db, address, key, "recovery"), new)
-        unfinished = state(db, address) == "unfinished"
+    address = replace_password(args, "Recovery key", "recovery")
     dovecot.end_sessions(address)
-    if unfinished:
-        finish(address, new)
     return Report([f"{address} has a new password, and all its mail. The recovery key stays good"], {"address": address})
 
 
