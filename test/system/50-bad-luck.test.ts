@@ -133,7 +133,7 @@ test("two deployments of different people at once: the second waits on the serve
 
 test("no room on the disk: nothing changes, a sentence says so, and a rerun heals", async () => {
   await alpha.run(
-    "mkdir -p /tmp/full && mount -t tmpfs -o size=64k tmpfs /tmp/full && cp -a /etc/postfix /tmp/full/ && mount --bind /tmp/full/postfix /etc/postfix && head -c 1M /dev/zero >/etc/postfix/ballast 2>/dev/null; true",
+    "mkdir -p /tmp/full && mount -t tmpfs -o size=256k tmpfs /tmp/full && cp -a /etc/postfix /tmp/full/ && mount --bind /tmp/full/postfix /etc/postfix && { head -c 1M /dev/zero >/etc/postfix/ballast 2>/dev/null || true; }",
   );
   const before = await alpha.run("sha256sum /etc/postfix/main.cf");
   await changePostfix();
