@@ -17,6 +17,8 @@ type SuiteName = keyof typeof suites;
 /** Without those in a virtual machine: where it is emulated they take as long as half of all others. */
 const usual: SuiteName[] = ["unit", "components", "system"];
 const names: SuiteName[] = [...usual, "vm"];
+const withoutVm =
+  "The tests in a virtual machine were left out, as they take six minutes more: npm test -- vm";
 
 /** Runs the tests of one suite or of the usual ones; returns the exit code. */
 export async function test(suite: string | undefined, filters: string[]): Promise<number> {
@@ -31,6 +33,7 @@ export async function test(suite: string | undefined, filters: string[]): Promis
     if ((await runSuite(name, filters)) !== 0) failed.push(name);
   }
   if (skipped) console.error(`\nThe system tests were skipped. ${skipped}`);
+  if (suite === undefined) console.error(`\n${withoutVm}`);
   if (failed.length > 0) console.error(`\nFailed: ${failed.join(", ")}.`);
   return failed.length > 0 ? 1 : 0;
 }
