@@ -72,9 +72,9 @@ export class MailServer extends pulumi.ComponentResource {
   }
 
   /**
-   * The order of roles: names and the volume, opened and mounted, come first, since what follows lies on it; then the certificate and the
-   * accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets lie in a folder that
-   * Postfix makes at its first start; at last what checks them.
+   * The order of roles: names and the volume, opened and mounted, come first, since what follows lies on it; then the
+   * certificate and the accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets
+   * lie in a folder that Postfix makes at its first start; at last what checks them.
    */
   #roles(name: string, settings: Settings, host: Host, material: TlsMaterial): Role[] {
     const role = (

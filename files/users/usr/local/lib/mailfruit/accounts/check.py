@@ -10,7 +10,6 @@ import imaplib
 import os
 import secrets
 import smtplib
-import ssl
 import subprocess
 import time
 from contextlib import suppress
@@ -73,16 +72,12 @@ def expect(reply, code, what, unit="postfix"):
         raise Broken(f"{what}: wanted {code}, got {reply[0]} {reply[1].decode(errors='replace')} ({unit})")
 
 
-def trust():
-    return ssl.create_default_context(cafile=dovecot.AUTHORITY)
-
-
 def deliver(address, token, tls_required):
     with smtplib.SMTP(dovecot.hostname(), 25, timeout=20) as session:
         session.ehlo()
         if tls_required:
             expect(session.docmd("MAIL", "FROM:<>"), 530, "mail without TLS on port 25")
-        session.starttls(context=trust())
+        session.starttls(context=dovecot.trust())
         session.ehlo()
         expect(session.docmd("MAIL", "FROM:<>"), 250, "mail with TLS on port 25")
         expect(session.docmd("RCPT", "TO:<stranger@relay.invalid>"), 554, "relaying on port 25")
@@ -92,7 +87,7 @@ def deliver(address, token, tls_required):
 
 
 def submit(address, password):
-    with smtplib.SMTP_SSL(dovecot.hostname(), 465, timeout=20, context=trust()) as session:
+    with smtplib.SMTP_SSL(dovecot.hostname(), 465, timeout=20, context=dovecot.trust()) as session:
         session.login(address, password)
         expect(session.docmd("MAIL", f"FROM:<someone-else@{address.rpartition('@')[2]}>"), 250, "a sender's address")
         expect(session.docmd("RCPT", f"TO:<{address}>"), 553, "a sender's address that isn't the login's own")
@@ -162,17 +157,24 @@ def prove_with_mailbox(tls_required):
         users.remove_stale_probes()
 
 
+def has_key_again(address):
+    """Asked of those that are not in the list of all: one may have been made a moment ago, or be found by a repair."""
+    return dovecot.has_key(address) or (keyfile.repair(address) > 0 and dovecot.has_key(address))
+
+
 def waiting():
     """
     Mailboxes whose mail waits: those that nobody has opened yet, and those whose key isn't there. Postfix refuses mail for
     them for the time being, and takes it again for those that have their key again.
     """
+    with store.database(write=False) as db:
+        before = db.execute("SELECT address, keyed FROM mailboxes WHERE origin != 'probe'").fetchall()
     keyed = dovecot.all_with_key()
+    now = [(int(address in keyed or has_key_again(address)), address) for address, _ in before]
+    # Only what changed: a mailbox that is opened at this moment stays so.
+    changed = [row for row, (_, was) in zip(now, before) if row[0] != was]
     with store.database() as db:
-        for (address,) in db.execute("SELECT address FROM mailboxes WHERE origin != 'probe'").fetchall():
-            # One that was made a moment ago isn't in the list.
-            has = address in keyed or dovecot.has_key(address) or (keyfile.repair(address) > 0 and dovecot.has_key(address))
-            db.execute("UPDATE mailboxes SET keyed = ? WHERE address = ?", (int(has), address))
+        db.executemany("UPDATE mailboxes SET keyed = ? WHERE address = ?", changed)
         rest = [address for (address,) in db.execute("SELECT address FROM mailboxes WHERE keyed = 0 ORDER BY address")]
         invited = [address for address in rest if users.state(db, address) == "invited"]
     return invited, [address for address in rest if address not in invited]

@@ -32,10 +32,21 @@ def hostname():
     return setting("doveconf", "hostname")
 
 
+def trust():
+    """TLS to this server's own services, whose certificate has to be right."""
+    return ssl.create_default_context(cafile=AUTHORITY)
+
+
 def imap():
     """A connection to this server's own IMAP, by its name, which /etc/hosts leads here."""
-    trust = ssl.create_default_context(cafile=AUTHORITY)
-    return imaplib.IMAP4_SSL(hostname(), 993, timeout=60, ssl_context=trust)
+    return imaplib.IMAP4_SSL(hostname(), 993, timeout=60, ssl_context=trust())
+
+
+def table(*command):
+    """The rows that doveadm(1) prints, without their heading; none where it fails."""
+    done = subprocess.run(["doveadm", "-f", "tab", *command],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return [line.split("\t") for line in done.stdout.splitlines()[1:]]
 
 
 def make_key(address, password):
@@ -58,24 +69,17 @@ def make_key(address, password):
 
 def has_key(address):
     """True if mail for the address can be stored: there is a key to encrypt it with."""
-    done = subprocess.run(["doveadm", "-f", "tab", "mailbox", "cryptokey", "list", "-u", address, "-U"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    return any(line.split("\t")[1:2] == ["yes"] for line in done.stdout.splitlines())
+    return any(row[1:2] == ["yes"] for row in table("mailbox", "cryptokey", "list", "-u", address, "-U"))
 
 
 def all_with_key():
     """The addresses whose mail can be stored."""
-    done = subprocess.run(["doveadm", "-f", "tab", "mailbox", "cryptokey", "list", "-A", "-U"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
-    return {row[0] for row in rows if row[2:3] == ["yes"]}
+    return {row[0] for row in table("mailbox", "cryptokey", "list", "-A", "-U") if row[2:3] == ["yes"]}
 
 
 def usage_kib(address):
     """KiB that its mail takes; None where Dovecot doesn't say."""
-    done = subprocess.run(["doveadm", "-f", "tab", "quota", "get", "-u", address],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    rows = table("quota", "get", "-u", address)
     return next((int(row[2]) for row in rows if row[1:2] == ["STORAGE"] and row[2].isdigit()), None)
 
 
