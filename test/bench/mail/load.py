@@ -103,6 +103,21 @@ def in_parallel(connections, work):
     return time.monotonic() - began
 
 
+def each(users, connections, count, work):
+    """Seconds that `work` takes for `count` users in turn, so many at once, each beginning with the next when it has ended."""
+    left, take = iter(range(count)), threading.Lock()
+
+    def one_after_another(_number):
+        while True:
+            with take:
+                number = next(left, None)
+            if number is None:
+                return
+            work(users[number % len(users)])
+
+    return in_parallel(connections, one_after_another)
+
+
 # --- what can be asked for
 
 def lmtp(users, size, connections, count, **_):
@@ -132,7 +147,7 @@ def waiting():
 def smtp(host, users, size, connections, count, tls=True, **_):
     """A connection for each mail, as other servers make them; done when none of them is in the queue."""
     mails = {user: message("sender@sender.example", user, size) for user in users}
-    context, left, take = trust(), iter(range(count)), threading.Lock()
+    context = trust()
 
     def one(user):
         with socket.create_connection((host, 25), timeout=TIMEOUT) as plain:
@@ -155,15 +170,7 @@ def smtp(host, users, size, connections, count, tls=True, **_):
         lines.deliver("sender@sender.example", user, mails[user])
         lines.send("QUIT")
 
-    def work(_number):
-        while True:
-            with take:
-                number = next(left, None)
-            if number is None:
-                return
-            one(users[number % len(users)])
-
-    accepted = in_parallel(connections, work)
+    accepted = each(users, connections, count, one)
     began = time.monotonic()
     while waiting():
         if time.monotonic() - began > TIMEOUT:
@@ -268,17 +275,8 @@ def cpu():
 
 
 def login(host, users, password, connections, count, **_):
-    left, take = iter(range(count)), threading.Lock()
-
-    def work(_number):
-        while True:
-            with take:
-                number = next(left, None)
-            if number is None:
-                return
-            Imap(host, users[number % len(users)], password).close()
-
-    return {"count": count, "seconds": in_parallel(connections, work)}
+    seconds = each(users, connections, count, lambda user: Imap(host, user, password).close())
+    return {"count": count, "seconds": seconds}
 
 
 MEASURES = {function.__name__: function for function in (lmtp, smtp, key, fetch, login, lookups, readable, accounts)}
