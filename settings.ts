@@ -1,8 +1,33 @@
-import { isIP, isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { type Mailbox, mailboxesText, readMailboxes } from "./settings/mailboxes.ts";
+import { isOnionAddress } from "./settings/onion-address.ts";
 import { type Problem, shellWord } from "./settings/problem.ts";
+import {
+  email,
+  type Field,
+  flag,
+  hostname,
+  integer,
+  ip,
+  longestDomain,
+  longestHostname,
+  oneOf,
+  onion,
+  orEmpty,
+  slug,
+  tooLong,
+} from "./settings/text.ts";
+import {
+  encryptsVolume,
+  onionOnlyIn,
+  type Profile,
+  type TorSettings,
+  torContradictions,
+  torFields,
+  torOf,
+} from "./settings/tor.ts";
 
 /**
  * The stack's configuration, parsed once and strictly. Every key stands in Pulumi.yaml with its default and its sentence.
@@ -19,9 +44,12 @@ export interface Settings {
   encryptVolume: boolean;
   machine: DropletSettings | ExistingSettings;
   mailboxes: Mailbox[];
+  profile: Profile;
+  /** Null where nothing uses Tor. */
+  tor: TorSettings | null;
 }
 
-export type { Mailbox, Problem };
+export type { Field, Mailbox, Problem, TorSettings };
 
 export interface DropletSettings {
   kind: "droplet";
@@ -35,7 +63,7 @@ export interface DropletSettings {
 
 export interface ExistingSettings {
   kind: "existing";
-  /** IPv4 or IPv6. */
+  /** IPv4, IPv6, or an onion name. */
   address: string;
   /** A second, IPv6 address; null if there is none. */
   address6: string | null;
@@ -60,36 +88,6 @@ export class SettingsError extends pulumi.RunError {
   }
 }
 
-const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
-const hostname = z
-  .string()
-  .regex(
-    new RegExp(`^(${label}\\.)+(?!\\d+$)${label}$`),
-    "must be a domain name in lower case, as example.org (names in other scripts as xn--…)",
-  );
-/** Linux's HOST_NAME_MAX, and the longest common name of a certificate (RFC 5280, ub-common-name). */
-const longestHostname = 64;
-const tooLong = `is longer than the ${longestHostname} characters that Linux takes`;
-/** What leaves room for "mx." before it. */
-const longestDomain = longestHostname - 3;
-const email = z.email("must be a mail address, as anna@example.org");
-const flag = z
-  .enum(["true", "false"], "must be true or false")
-  .transform((value) => value === "true");
-const integer = (least: number, most: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, `must be a whole number from ${least} to ${most}`)
-    .transform(Number)
-    .refine((n) => n >= least && n <= most, `must be a whole number from ${least} to ${most}`);
-const slug = z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be a DigitalOcean slug or number");
-const orEmpty = <T extends z.ZodType>(type: T) => z.union([z.literal(""), type]);
-const oneOf = <const T extends [string, ...string[]]>(...values: T) =>
-  z.enum(values, `must be ${values.join(" or ")}`);
-const ip = z.string().refine((text) => isIP(text) !== 0, "must be an IPv4 or IPv6 address");
-const notYet = (value: "" | "false") =>
-  z.literal(value, "is for the Tor settings, which are not built yet");
-
 /** Of each setting: how its text is read, and an example that a mending command can show. */
 export const fields = {
   mailDomain: {
@@ -111,8 +109,11 @@ export const fields = {
   image: { type: slug, example: "debian-13-x64" },
   backups: { type: flag, example: "false" },
   mailVolumeSize: { type: integer(1, 16384), example: "10" },
-  encryptVolume: { type: flag, example: "true" },
-  address: { type: orEmpty(ip), example: "192.0.2.10" },
+  encryptVolume: { type: orEmpty(flag), example: "true" },
+  address: {
+    type: orEmpty(z.union([onion, ip], "must be an IPv4 or IPv6 address, or an onion name")),
+    example: "192.0.2.10",
+  },
   address6: {
     type: orEmpty(z.string().refine((text) => isIP(text) === 6, "must be an IPv6 address")),
     example: "2001:db8::10",
@@ -156,20 +157,8 @@ export const fields = {
     example: "< ~/.ssh/id_ed25519",
     secret: true,
   },
-  useTor: { type: notYet("false"), example: "false" },
-  manageTor: { type: notYet("false"), example: "false" },
-  torProxyUrl: { type: notYet(""), example: "''" },
+  ...torFields,
 } satisfies Record<string, Field>;
-
-/** How a setting's text is read. */
-export interface Field {
-  type: z.ZodType<unknown, string>;
-  /** A value that a mending command can show. */
-  example: string;
-  /** Where in a structured value the example stands. */
-  path?: string;
-  secret?: boolean;
-}
 
 export type Key = keyof typeof fields;
 type Values = { [K in Key]: z.output<(typeof fields)[K]["type"]> };
@@ -312,18 +301,26 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
   if (machine === "existing") {
     for (const key of ["address", "sshHostKey", "sshPrivateKey"] as const)
       if (values[key] === "") report(key, "must be set where machine is existing");
-    if (values.encryptVolume && values.mailDevice === "")
+    if (encryptsVolumeIn(values) && values.mailDevice === "")
       report(
         "mailDevice",
         "must be set where encryptVolume is true: a machine's own disk stays as it is",
       );
-    if (values.address && values.address6 && !isIPv4(values.address))
+    const onlyByOnion = onionOnlyIn(values, values.debug ?? false) !== "false";
+    if (onlyByOnion && values.address && !isOnionAddress(values.address))
+      report(
+        "address",
+        "must be the onion name of the machine's SSH where onionOnly closes its SSH in the clear (docs/tor.md)",
+        "pulumi config set onionOnly false",
+      );
+    if (values.address6 && isIP(values.address ?? "") === 6)
       report(
         "address6",
         "is for a machine whose address is IPv4; address is IPv6 already",
         mendByRemoving("address6"),
       );
   }
+  torContradictions(values, values.debug, report);
   const idle: Record<string, string> =
     machine === "existing" ? dropletKeys : machine === "droplet" ? existingKeys : {};
   for (const [key, unset] of Object.entries(idle)) {
@@ -363,7 +360,17 @@ function mailboxesOf(values: Partial<Values>, isSecret: (fullKey: string) => boo
   return read;
 }
 
-function assemble(values: Values, mailboxes: Mailbox[]): Settings {
+/** Whether the volume is encrypted, by the setting or by the profile. */
+function encryptsVolumeIn({ encryptVolume, profile }: Partial<Values>): boolean {
+  if (encryptVolume !== undefined && encryptVolume !== "") return encryptVolume;
+  return profile !== undefined && encryptsVolume(profile);
+}
+
+function assemble(
+  values: Values,
+  mailboxes: Mailbox[],
+  isSecret: (fullKey: string) => boolean,
+): Settings {
   const { mailDomain } = values;
   return {
     mailDomain,
@@ -372,8 +379,14 @@ function assemble(values: Values, mailboxes: Mailbox[]): Settings {
     debug: values.debug,
     inboundTls: values.inboundTls,
     dns: values.dns,
-    encryptVolume: values.encryptVolume,
+    encryptVolume: encryptsVolumeIn(values),
     mailboxes,
+    profile: values.profile,
+    tor: torOf(values, {
+      debug: values.debug,
+      seed: values.onionSeed === "" ? null : pulumi.secret(values.onionSeed),
+      secretLines: ["torBridges", "torrcExtra"].some((key) => isSecret(`${project}:${key}`)),
+    }),
     machine:
       values.machine === "droplet"
         ? {
@@ -416,7 +429,7 @@ export function parseSettings(
     ...unprotected(texts, isSecret),
   );
   if (problems.length > 0) throw new SettingsError(problems);
-  return assemble(values as Values, mailboxes); // no problem: all fields are there
+  return assemble(values as Values, mailboxes, isSecret); // no problem: all fields are there
 }
 
 /** The running stack's settings; the engine has put in the defaults of Pulumi.yaml. */
