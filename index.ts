@@ -14,6 +14,8 @@ export default {
   ipv6: machine.ipv6,
   clientSettings: clientSettings(settings),
   ca: server.ca,
+  onion: server.onion,
+  onionCa: server.onionCa,
   zoneFile: server.zoneFile,
   ssh: sshAddress(machine.ssh),
   sshCommand: sshCommand(machine.ssh),

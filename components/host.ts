@@ -19,10 +19,20 @@ export interface HostArgs extends SshAccess {
   machine: pulumi.Resource | null;
   /** What must be there before the first connection, such as a firewall. */
   after: pulumi.Resource[];
-  /** Debian packages of all roles. */
+  /** What has to be installed before Tor can be used for the rest; null where Tor isn't used. */
+  beforeTor: FirstPackages | null;
+}
+
+/** Debian packages, and what of them is held until it is configured. */
+export interface Packages {
   packages: string[];
   /** systemd units that the roles start once they are configured. */
   units: string[];
+}
+
+export interface FirstPackages extends Packages {
+  /** The URL of a Tor elsewhere by which they come; empty for none. */
+  proxy: string;
 }
 
 export interface HostCommandArgs {
@@ -39,8 +49,9 @@ export interface HostCommandArgs {
 
 /** A Debian 13 machine that is ready for roles. The only place that speaks SSH. */
 export class Host extends pulumi.ComponentResource {
-  /** Resolves when the packages and the apply program are there. */
-  readonly prepared: pulumi.Resource[];
+  readonly #apply: pulumi.Resource;
+  /** What a role waits for; see {@link prepared}. */
+  #prepared: pulumi.Resource[];
   readonly #name: string;
   readonly #args: HostArgs;
   readonly #connection: pulumi.Output<pulumi.Unwrap<remote.CommandArgs["connection"]>>;
@@ -65,21 +76,41 @@ export class Host extends pulumi.ComponentResource {
       stdin: readTemplate("apply/ready.sh").text,
       dependsOn: args.after,
     });
-    const packages = this.command("packages", {
-      run: "/bin/sh -s",
-      stdin: render(readTemplate("apply/packages.sh"), {
-        packages: args.packages.join(" "),
-        units: args.units.join(" "),
-      }),
-      dependsOn: [ready],
-    });
-    const apply = this.command("apply", {
+    this.#apply = this.command("apply", {
       run: `/bin/sh -c 'umask 022 && mkdir -p ${libraryDir} && cat >${applyProgram}.new && chmod 755 ${applyProgram}.new && sync ${applyProgram}.new && mv ${applyProgram}.new ${applyProgram} && sync ${libraryDir}'`,
       stdin: readTemplate("apply/apply").text,
       dependsOn: [ready],
     });
-    this.prepared = [packages, apply];
+    const { beforeTor } = args;
+    const first =
+      beforeTor && this.#packages("packages-before-tor", beforeTor, beforeTor.proxy, [ready]);
+    this.#prepared = first ? [first, this.#apply] : [ready];
     this.registerOutputs({});
+  }
+
+  /**
+   * What roles wait for that are made now: at first, what Tor needs; after {@link install}, the packages of all roles.
+   */
+  get prepared(): pulumi.Resource[] {
+    return this.#prepared;
+  }
+
+  /** Installs the packages of all roles, once these are there. */
+  install(packages: Packages, after: pulumi.Resource[]): void {
+    const dependsOn = [...this.#prepared, ...after];
+    this.#prepared = [this.#packages("packages", packages, "", dependsOn), this.#apply];
+  }
+
+  #packages(name: string, { packages, units }: Packages, proxy: string, after: pulumi.Resource[]) {
+    return this.command(name, {
+      run: "/bin/sh -s",
+      stdin: render(readTemplate("apply/packages.sh"), {
+        packages: packages.join(" "),
+        units: units.join(" "),
+        proxy,
+      }),
+      dependsOn: after,
+    });
   }
 
   /** Runs as root, at first and whenever `run` or `stdin` change, or the machine is another one. */
@@ -97,7 +128,7 @@ export class Host extends pulumi.ComponentResource {
       },
       {
         parent: args.parent ?? this,
-        dependsOn: args.dependsOn ?? this.prepared,
+        dependsOn: args.dependsOn ?? this.#prepared,
         ...(this.#args.machine && { deletedWith: this.#args.machine }),
       },
     );

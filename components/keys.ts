@@ -36,7 +36,7 @@ function tlsKey(name: string, parent: pulumi.Resource): tls.PrivateKey {
 /** A certificate for `hostname` from a CA of the stack's own, for trying things out. */
 export function certificateOfOwnCa(
   name: string,
-  hostname: string,
+  hostname: pulumi.Input<string>,
   parent: pulumi.Resource,
 ): TlsMaterial {
   const caKey = tlsKey(`${name}-ca-key`, parent);
@@ -45,7 +45,7 @@ export function certificateOfOwnCa(
     {
       privateKeyPem: caKey.privateKeyPem,
       isCaCertificate: true,
-      subject: { commonName: `Test CA of ${hostname}` },
+      subject: { commonName: pulumi.interpolate`Test CA of ${hostname}` },
       allowedUses: ["cert_signing", "crl_signing"],
       setSubjectKeyId: true,
       validityPeriodHours: 10 * YEAR,
@@ -75,7 +75,7 @@ export function certificateOfOwnCa(
 /** A first certificate that vouches for itself, so that the services start. */
 export function selfSignedCertificate(
   name: string,
-  hostname: string,
+  hostname: pulumi.Input<string>,
   parent: pulumi.Resource,
 ): TlsMaterial {
   const key = tlsKey(`${name}-key`, parent);
@@ -90,6 +90,11 @@ export function selfSignedCertificate(
     { parent },
   );
   return { key: key.privateKeyPem, chain: certificate.certPem, ca: certificate.certPem };
+}
+
+/** What onion keys are made of, where the stack's settings don't say. */
+export function onionSeed(name: string, parent: pulumi.Resource): pulumi.Output<string> {
+  return derivedSecret(name, "onion", 32, parent);
 }
 
 /** A password of 120 bits, stable as long as its key is. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { Settings } from "../settings.ts";
 import { MailDomain } from "./dns.ts";
-import { Host } from "./host.ts";
+import { Host, type Packages } from "./host.ts";
 import {
   certificateOfOwnCa,
   generatedPassword,
@@ -11,15 +11,19 @@ import {
   volumeKey,
 } from "./keys.ts";
 import { type Machine, type MailVolume, machineOf } from "./machine.ts";
-import { Role, type RoleFolder } from "./role.ts";
+import { type OnionNames, servedNames } from "./onion.ts";
+import { type MakeRole, type Role, type RoleFolder, roleMaker } from "./role.ts";
 import * as check from "./roles/check.ts";
 import * as dovecot from "./roles/dovecot.ts";
+import * as onionServices from "./roles/onion-services.ts";
+import * as onionTls from "./roles/onion-tls.ts";
 import * as postfix from "./roles/postfix.ts";
 import * as storage from "./roles/storage.ts";
 import * as system from "./roles/system.ts";
 import * as tls from "./roles/tls.ts";
 import * as users from "./roles/users.ts";
 import * as volume from "./roles/volume.ts";
+import { onionCertificates, onionOf, packagesBeforeTor, torRoles } from "./tor.ts";
 
 /** What a person needs who logs in to read mail: user name is the address. */
 export interface TestUser {
@@ -37,9 +41,15 @@ export class MailServer extends pulumi.ComponentResource {
   readonly volumeKey: pulumi.Output<string> | null;
   /** Null where `debug` is off. */
   readonly testUser: pulumi.Output<TestUser> | null;
+  /** The names of the onion services that it has. */
+  readonly onion: Partial<OnionNames>;
+  /** PEM: what clients trust the server by where they come by onion. */
+  readonly onionCa: pulumi.Output<string> | null;
 
   constructor(name: string, settings: Settings, opts?: pulumi.ComponentResourceOptions) {
     super("mailfruit:index:MailServer", name, {}, opts);
+    const identity = onionOf(name, settings.tor, this);
+    this.onion = servedNames(settings.tor, identity);
     this.machine = machineOf(name, settings, this);
     const { ipv4, ipv6 } = this.machine;
     const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6 }, { parent: this });
@@ -48,25 +58,27 @@ export class MailServer extends pulumi.ComponentResource {
     const makeCertificate = settings.debug ? certificateOfOwnCa : selfSignedCertificate;
     const material = makeCertificate(`${name}-tls`, settings.serverHostname, this);
     this.ca = material.ca;
+    const certificates = { material, byOnion: identity && onionCertificates(name, identity, this) };
+    this.onionCa = certificates.byOnion?.users.ca ?? null;
 
     this.volumeKey = settings.encryptVolume ? volumeKey(`${name}-volume-key`, this) : null;
-    const host = this.#host(name);
-    const roles = this.#roles(name, settings, host, material);
+    const host = this.#host(name, settings);
+    const role = roleMaker(name, host, this);
+    const { tor } = settings;
+    const before = tor ? torRoles(role, tor, identity, this.machine.ssh.port) : [];
+    host.install(packagesOf(roleModules), before);
+    const roles = [...before, ...this.#roles(role, settings, host, certificates)];
     this.testUser = this.#testUser(name, settings, host, roles);
     prove(settings, host, roles);
     this.registerOutputs({});
   }
 
-  #host(name: string): Host {
+  #host(name: string, settings: Settings): Host {
     const { ssh, identity, resource, ready } = this.machine;
-    const folders = [system, volume, storage, tls, users, postfix, dovecot, check].map(
-      (role) => role.folder,
-    );
-    const packages = distinct(folders.flatMap(({ manifest }) => manifest.packages));
-    const units = distinct(folders.flatMap(({ manifest }) => Object.keys(manifest.units)));
+    const beforeTor = packagesBeforeTor(settings.tor);
     return new Host(
       `${name}-host`,
-      { ...ssh, identity, machine: resource, after: ready, packages, units },
+      { ...ssh, identity, machine: resource, after: ready, beforeTor },
       { parent: this },
     );
   }
@@ -74,21 +86,9 @@ export class MailServer extends pulumi.ComponentResource {
   /**
    * The order of roles: names and the volume, opened and mounted, come first, since what follows lies on it; then the
    * certificate and the accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets
-   * lie in a folder that Postfix makes at its first start; at last what checks them.
+   * lie in a folder that Postfix makes at its first start; at last what checks them. Tor is there before all of them.
    */
-  #roles(name: string, settings: Settings, host: Host, material: TlsMaterial): Role[] {
-    const role = (
-      { folder }: { folder: RoleFolder },
-      variables: Record<string, pulumi.Input<string>>,
-      after: pulumi.Resource[],
-      secret = false,
-    ) =>
-      new Role(
-        `${name}-${folder.name}`,
-        { host, folder, variables, after, secret },
-        { parent: this },
-      );
-
+  #roles(role: MakeRole, settings: Settings, host: Host, certificates: Certificates): Role[] {
     const base = [role(system, system.variables(settings), [])];
     const { volume: device } = this.machine;
     if (device) {
@@ -97,11 +97,15 @@ export class MailServer extends pulumi.ComponentResource {
       const opened = this.#open(host, device, program);
       base.push(program, role(storage, storage.variables(device, encrypted), [opened]));
     }
+    const { material, byOnion } = certificates;
     const ground = [
-      role(tls, tls.variables(material), base, true),
+      role(tls, tls.variables(material), base, { secret: true }),
       role(users, users.variables(settings), base),
+      ...(byOnion ? [role(onionTls, onionTls.variables(byOnion), base, { secret: true })] : []),
     ];
-    const mta = role(postfix, postfix.variables(settings), ground);
+    if (settings.tor?.managed)
+      ground.push(role(onionServices, onionServices.variables(settings.tor), [...ground]));
+    const mta = role(postfix, postfix.variables(settings, this.onion), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
     return [...base, ...ground, mta, mda, role(check, {}, [mda])];
   }
@@ -128,6 +132,24 @@ export class MailServer extends pulumi.ComponentResource {
     });
     return pulumi.secret(password.apply((text) => ({ address, password: text })));
   }
+}
+
+/** Certificates for the server's own name, and for the onion names if it has any. */
+interface Certificates {
+  material: TlsMaterial;
+  byOnion: ReturnType<typeof onionCertificates> | null;
+}
+
+/** Those whose packages are fetched at once. */
+const roleModules = [system, volume, storage, tls, users, postfix, dovecot, check];
+
+/** The packages and units of roles. */
+function packagesOf(modules: { folder: RoleFolder }[]): Packages {
+  const manifests = modules.map(({ folder }) => folder.manifest);
+  return {
+    packages: distinct(manifests.flatMap(({ packages }) => packages)),
+    units: distinct(manifests.flatMap(({ units }) => Object.keys(units))),
+  };
 }
 
 const distinct = (names: string[]) => [...new Set(names)].sort();

@@ -131,7 +131,7 @@ export class Role extends pulumi.ComponentResource {
       `components/roles/${folder.name}.ts`,
     );
     this.text = pulumi.output(args.variables).apply((values) => renderRole(folder, values));
-    const after = (args.after ?? []).map((one) => (one instanceof Role ? one.#command : one));
+    const after = Role.commandsOf(args.after ?? []);
     this.#command = host.command(folder.name, {
       run: applyProgram,
       stdin: this.text,
@@ -141,4 +141,23 @@ export class Role extends pulumi.ComponentResource {
     });
     this.registerOutputs({});
   }
+
+  /** What to wait for: of a role its command, of anything else itself. */
+  static commandsOf(resources: pulumi.Resource[]): pulumi.Resource[] {
+    return resources.map((one) => (one instanceof Role ? one.#command : one));
+  }
+}
+
+/** Makes a role of a server: what its folder and its variables are, and what has to be there before. */
+export type MakeRole = (
+  role: { folder: RoleFolder },
+  variables: RoleArgs["variables"],
+  after: pulumi.Resource[],
+  options?: { secret?: boolean },
+) => Role;
+
+/** Makes the roles of a server, each named after its folder. */
+export function roleMaker(name: string, host: Host, parent: pulumi.Resource): MakeRole {
+  return ({ folder }, variables, after, { secret = false } = {}) =>
+    new Role(`${name}-${folder.name}`, { host, folder, variables, after, secret }, { parent });
 }

@@ -3,6 +3,8 @@ import { readRoleFolder } from "../role.ts";
 
 export const folder = readRoleFolder("dovecot");
 
-export function variables(settings: Settings) {
-  return { serverHostname: settings.serverHostname };
+/** `listen`: all addresses, or the one of the server's own name where users come by onion only. */
+export function variables({ serverHostname, tor }: Settings) {
+  const byOnion = tor?.onionOnly === "users" || tor?.onionOnly === "all";
+  return { serverHostname, listen: byOnion ? "127.0.1.1" : "*, ::" };
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings Debian to its newest state and installs all packages of all roles in one transaction. No daemon starts
+# Brings Debian to its newest state and installs all packages of all roles in one transaction; where Tor is used, what Tor
+# needs comes first, and the rest by Tor. No daemon starts
 # before its role has configured it (policy-rc.d); one that runs already is restarted when it is upgraded, or its holes
 # would stay open. The output goes to a log that is followed from here, so that a lost SSH connection can't kill dpkg; a run
 # that was cut off is finished by the next.
@@ -8,9 +9,12 @@ set -eu
 
 packages="{{packages}}"
 units="{{units}}"
+# A Tor elsewhere that apt is to use until it is configured; empty for none.
+first_proxy="{{proxy}}"
 needed_kib=1500000
 log=/var/log/mailfruit-packages.log
 policy=/usr/sbin/policy-rc.d
+tor_ready=/usr/local/lib/mailfruit/tor-ready
 mark="written by mailfruit while it installs packages"
 
 fail() {
@@ -32,9 +36,29 @@ END
 }
 
 apt() {
+  by_tor=$(circuit)
   DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y \
     -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o APT::Update::Error-Mode=any \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold $by_tor "$@"
+}
+
+# Where apt goes by Tor, each try has another user name, which Tor gives another circuit (IsolateSOCKSAuth, torrc(5)).
+try=1
+circuit() {
+  proxy=
+  eval "$(apt-config shell proxy Acquire::http::Proxy)"
+  case ${proxy:=$first_proxy} in
+  socks5h://*) printf ' -o Acquire::%s::Proxy=socks5h://apt%s:x@'"${proxy##*[/@]}" http $try https $try tor $try ;;
+  esac
+}
+
+# A bad circuit is left for another one; what has come already isn't fetched again.
+fetched() {
+  until apt "$@"; do
+    [ -n "$(circuit)" ] && [ "$try" -lt 4 ] || return 1
+    try=$((try + 1))
+    echo "trying again by another circuit of Tor ($try of 4); it goes on where it stopped"
+  done
 }
 
 follow() {
@@ -94,7 +118,10 @@ main() {
     explain "packages that an earlier run left half installed could not be set up."
   # Its role has Postfix' configuration; Debian would take six seconds to make one that is then thrown away.
   echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
-  follow apt update || explain "the package lists could not be fetched from Debian's mirror."
+  [ ! -x "$tor_ready" ] || "$tor_ready" --wait 300 || fail "see above; then run \`pulumi up\` again, it goes on where it stopped."
+  follow fetched update || explain "the package lists could not be fetched from Debian's mirror."
+  [ -z "$(circuit)" ] || follow fetched --no-install-recommends --download-only full-upgrade $packages ||
+    explain "the packages could not be fetched from Debian's mirror."
   follow apt --no-install-recommends full-upgrade $packages ||
     explain "Debian could not be upgraded, or the packages could not be installed."
   disable_unconfigured

@@ -4,16 +4,24 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
+import { type OnionIdentity, onionIdentity, servedNames } from "../../components/onion.ts";
 import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
 import * as check from "../../components/roles/check.ts";
 import * as dovecot from "../../components/roles/dovecot.ts";
+import * as downloads from "../../components/roles/downloads.ts";
+import * as mirror from "../../components/roles/mirror.ts";
+import * as onion from "../../components/roles/onion.ts";
+import * as onionServices from "../../components/roles/onion-services.ts";
+import * as onionTls from "../../components/roles/onion-tls.ts";
 import * as postfix from "../../components/roles/postfix.ts";
 import * as storage from "../../components/roles/storage.ts";
 import * as system from "../../components/roles/system.ts";
 import * as tls from "../../components/roles/tls.ts";
+import * as torRole from "../../components/roles/tor.ts";
 import * as users from "../../components/roles/users.ts";
 import * as volume from "../../components/roles/volume.ts";
 import { checkNames, placeholders, readTemplate } from "../../components/template.ts";
+import type { TorSettings } from "../../settings/tor.ts";
 import { parseSettings } from "../../settings.ts";
 import { defaults } from "./defaults.ts";
 import { applyCannotRun, asServerReads } from "./server/apply.ts";
@@ -21,6 +29,9 @@ import { missing } from "./server/python.ts";
 
 const filesDir = join(import.meta.dirname, "..", "..", "files");
 const folderNames = readdirSync(filesDir).filter((name) => name !== "apply");
+
+/** Whose texts are sent as secrets. */
+const secretRoles = ["tls", "onion", "onion-tls"];
 
 const settingsOf = (texts: Record<string, string>) => {
   const given = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example", ...texts };
@@ -44,23 +55,52 @@ const outputs = {
 };
 
 /** Every role with its values, for some settings. */
-function rolesFor(settings: ReturnType<typeof settingsOf>) {
+async function rolesFor(settings: ReturnType<typeof settingsOf>) {
   const { key, chain, ca } = tls.variables(outputs);
   assert.deepEqual([key, chain, ca], [outputs.key, outputs.chain, outputs.ca]);
   assert.deepEqual(storage.variables(mailVolume, false), mounted);
   assert.deepEqual(volume.variables(mailVolume, false), volumeOf);
-  const values: [RoleFolder, Record<string, string>][] = [
+  const identity = onionIdentity(pulumi.output("seed"), { users: 0, ssh: 0, smtp: 0 });
+  const { tor } = settings;
+  const services = servedNames(tor, identity);
+  const values: [RoleFolder, Record<string, pulumi.Input<string>>][] = [
+    ...(tor?.managed ? torRolesFor(tor, identity) : []),
+    ...(tor ? [[downloads.folder, downloads.variables(tor)] satisfies Row] : []),
     [system.folder, system.variables(settings)],
     [volume.folder, volumeOf],
     [storage.folder, mounted],
     [tls.folder, material],
     [users.folder, users.variables(settings)],
-    [postfix.folder, postfix.variables(settings)],
+    [postfix.folder, postfix.variables(settings, services)],
     [dovecot.folder, dovecot.variables(settings)],
     [check.folder, {}],
   ];
-  return values.map(([folder, given]) => ({ folder, given, text: renderRole(folder, given) }));
+  return Promise.all(
+    values.map(async ([folder, inputs]) => {
+      const given = await valuesOf(inputs);
+      return { folder, given, text: renderRole(folder, given) };
+    }),
+  );
 }
+
+type Row = [RoleFolder, Record<string, pulumi.Input<string>>];
+
+/** The roles of a Tor that runs on the server. */
+const torRolesFor = (tor: TorSettings, identity: OnionIdentity): Row[] => [
+  [onion.folder, onion.variables(tor.services, identity)],
+  [torRole.folder, torRole.variables(tor, identity.names, 22)],
+  [mirror.folder, mirror.variables(tor.mirror)],
+  [
+    onionTls.folder,
+    { usersKey: "KEY-CANARY", usersChain: "", smtpKey: "KEY-CANARY", smtpChain: "" },
+  ],
+  [onionServices.folder, onionServices.variables(tor)],
+];
+
+const valuesOf = (inputs: Record<string, pulumi.Input<string>>) =>
+  new Promise<Record<string, string>>((resolve) => {
+    pulumi.output(inputs).apply((values) => resolve(values));
+  });
 
 const variants = [
   settingsOf({}),
@@ -69,68 +109,66 @@ const variants = [
 ];
 
 suite("the roles", () => {
-  test("are the folders of files/, each read without a complaint and known here", () => {
+  test("are the folders of files/, each read without a complaint and known here", async () => {
     assert.deepEqual(
-      rolesFor(settingsOf({}))
-        .map(({ folder }) => folder.name)
-        .sort(),
+      (await rolesFor(settingsOf({}))).map(({ folder }) => folder.name).sort(),
       folderNames.sort(),
     );
     for (const name of folderNames) assert.doesNotThrow(() => readRoleFolder(name), name);
   });
 
-  test("have a value for every name in their files, and no value too many", () => {
+  test("have a value for every name in their files, and no value too many", async () => {
     for (const settings of variants)
-      for (const { folder, given } of rolesFor(settings)) {
+      for (const { folder, given } of await rolesFor(settings)) {
         checkNames([...folder.files.values()], Object.keys(given), folder.name);
         assert.ok(Object.values(given).every((value) => typeof value === "string"));
       }
   });
 
-  test("come out with no name left in their texts", () => {
+  test("come out with no name left in their texts", async () => {
     for (const settings of variants)
-      for (const { folder, text } of rolesFor(settings))
+      for (const { folder, text } of await rolesFor(settings))
         assert.deepEqual(placeholders({ origin: folder.name, text }), []);
   });
 
-  test("show no secret: the key is in the role of certificates, and that alone is sent as a secret", () => {
-    for (const { folder, text } of rolesFor(settingsOf({ debug: "true" })))
-      assert.equal(text.includes("KEY-CANARY"), folder.name === "tls", folder.name);
+  test("show no secret: the key is in the role of certificates, and that alone is sent as a secret", async () => {
+    for (const { folder, text } of await rolesFor(settingsOf({})))
+      assert.equal(/KEY-CANARY|KeyFile/.test(text), secretRoles.includes(folder.name), folder.name);
   });
 
-  test("keep secret files from everybody but root", () => {
+  test("keep secret files from everybody but root", async () => {
     assert.equal(tls.folder.manifest.files["/etc/ssl/mail/key.pem"]?.mode, "0600");
-    const loose = rolesFor(settingsOf({}))
+    const loose = (await rolesFor(settingsOf({})))
       .flatMap(({ folder }) => Object.entries(folder.manifest.files))
       .filter(([, { mode }]) => /[2367]$/.test(mode) || /[2367].$/.test(mode));
     assert.deepEqual(loose, [], "nobody but the owner writes");
   });
 
-  test("own each file and each directory once, so that no two of them fight over it", () => {
+  test("own each file and each directory once, so that no two of them fight over it", async () => {
     for (const part of ["files", "directories"] as const) {
-      const paths = rolesFor(settingsOf({})).flatMap(({ folder }) =>
+      const paths = (await rolesFor(settingsOf({}))).flatMap(({ folder }) =>
         part === "files" ? [...folder.files.keys()] : Object.keys(folder.manifest.directories),
       );
       assert.equal(new Set(paths).size, paths.length, paths.join());
     }
   });
 
-  test("name packages as Debian spells them, none twice", () => {
-    for (const { folder } of rolesFor(settingsOf({}))) {
+  test("name packages as Debian spells them, none twice", async () => {
+    for (const { folder } of await rolesFor(settingsOf({}))) {
       const { packages } = folder.manifest;
       assert.equal(new Set(packages).size, packages.length);
       for (const name of packages) assert.match(name, /^[a-z0-9][a-z0-9+.-]+$/);
     }
   });
 
-  test("name units with their kind, and none without a package or file that brings it", () => {
-    for (const { folder } of rolesFor(settingsOf({})))
+  test("name units with their kind, and none without a package or file that brings it", async () => {
+    for (const { folder } of await rolesFor(settingsOf({})))
       for (const unit of Object.keys(folder.manifest.units))
         assert.match(unit, /^[a-z0-9@-]+\.(service|timer|mount|socket)$/);
   });
 
-  test("bring files that the server would read: no editor's leftovers, every one with a final newline", () => {
-    for (const { folder } of rolesFor(settingsOf({})))
+  test("bring files that the server would read: no editor's leftovers, every one with a final newline", async () => {
+    for (const { folder } of await rolesFor(settingsOf({})))
       for (const [path, { text }] of folder.files) {
         assert.doesNotMatch(path, /(~|\.swp|\.orig|\.bak|\.DS_Store)$/);
         assert.ok(text.endsWith("\n") || /^\{\{\w+\}\}$/.test(text), path);
@@ -138,8 +176,8 @@ suite("the roles", () => {
       }
   });
 
-  test("arrive at the server as they are", { skip: applyCannotRun }, () => {
-    for (const { folder, given, text } of rolesFor(settingsOf({ debug: "true" }))) {
+  test("arrive at the server as they are", { skip: applyCannotRun }, async () => {
+    for (const { folder, given, text } of await rolesFor(settingsOf({ debug: "true" }))) {
       const read = JSON.stringify(asServerReads(text));
       for (const value of Object.values(given))
         assert.ok(read.includes(JSON.stringify(value).slice(1, -1)), folder.name);
@@ -148,17 +186,21 @@ suite("the roles", () => {
 });
 
 suite("settings reach the server", () => {
-  const textOf = (name: string, settings: ReturnType<typeof settingsOf>) =>
-    rolesFor(settings).find(({ folder }) => folder.name === name)?.text ?? assert.fail(name);
+  const textOf = async (name: string, settings: ReturnType<typeof settingsOf>) =>
+    (await rolesFor(settings)).find(({ folder }) => folder.name === name)?.text ??
+    assert.fail(name);
 
-  test("mail without TLS is taken on port 25 only where the administrator wants that", () => {
-    assert.match(textOf("postfix", settingsOf({})), /^ *smtpd_tls_security_level = encrypt$/m);
-    const loose = textOf("postfix", settingsOf({ inboundTls: "opportunistic" }));
+  test("mail without TLS is taken on port 25 only where the administrator wants that", async () => {
+    assert.match(
+      await textOf("postfix", settingsOf({})),
+      /^ *smtpd_tls_security_level = encrypt$/m,
+    );
+    const loose = await textOf("postfix", settingsOf({ inboundTls: "opportunistic" }));
     assert.match(loose, /^ *smtpd_tls_security_level = may$/m);
     assert.equal(
       loose.match(/smtpd_tls_security_level=encrypt/g)?.length,
-      2,
-      "both submission ports",
+      4,
+      "both submission ports, also by onion",
     );
   });
 
@@ -166,7 +208,7 @@ suite("settings reach the server", () => {
   const accounts = (texts: Record<string, string>) =>
     JSON.parse(users.variables(settingsOf(texts)).accounts);
 
-  test("the addresses that every domain must have lead to the administrator", () => {
+  test("the addresses that every domain must have lead to the administrator", async () => {
     const { domains, aliases, debugUsers } = accounts({});
     assert.deepEqual(domains, ["anna.example"]);
     assert.deepEqual(Object.keys(aliases), [
@@ -178,7 +220,7 @@ suite("settings reach the server", () => {
     assert.deepEqual(debugUsers, []);
   });
 
-  test("an administrator who is postmaster gets no alias that leads to itself", () => {
+  test("an administrator who is postmaster gets no alias that leads to itself", async () => {
     for (const adminEmail of ["postmaster@anna.example", "Postmaster@Anna.example"]) {
       const { aliases } = accounts({ adminEmail });
       assert.equal(aliases["postmaster@anna.example"], undefined);
@@ -186,24 +228,24 @@ suite("settings reach the server", () => {
     }
   });
 
-  test("a user for trying things out is there with debug only", () => {
+  test("a user for trying things out is there with debug only", async () => {
     assert.equal(users.testAddress(settingsOf({})), null);
     assert.equal(users.testAddress(settingsOf({ debug: "true" })), "test@anna.example");
     assert.deepEqual(accounts({ debug: "true" }).debugUsers, ["test@anna.example"]);
   });
 
-  test("the machine knows its full and its short name", () => {
-    const text = textOf("system", settingsOf({ serverHostname: "mx.eu.anna.example" }));
+  test("the machine knows its full and its short name", async () => {
+    const text = await textOf("system", settingsOf({ serverHostname: "mx.eu.anna.example" }));
     assert.match(text, /^ *127\.0\.1\.1 mx\.eu\.anna\.example mx$/m);
   });
 
-  test("an administrator's address can't break out of apt's configuration", () => {
-    const text = textOf("system", settingsOf({ adminEmail: "o'neil+x@anna.example" }));
+  test("an administrator's address can't break out of apt's configuration", async () => {
+    const text = await textOf("system", settingsOf({ adminEmail: "o'neil+x@anna.example" }));
     assert.match(text, /^ *Unattended-Upgrade::Mail "o'neil\+x@anna\.example";$/m);
   });
 });
 
-test("an encrypted volume is mounted when it has been opened, and nobody reboots the server at night", () => {
+test("an encrypted volume is mounted when it has been opened, and nobody reboots the server at night", async () => {
   const { holder, startedBy } = storage.variables(mailVolume, true);
   assert.deepEqual([holder, startedBy], ["/dev/mapper/mail", "dev-mapper-mail.device"]);
   const reboots = (text: string) =>
@@ -218,12 +260,17 @@ suite("programs for the server", () => {
     "users/usr/local/sbin/mailfruit",
     "dovecot/usr/local/lib/mailfruit/quota-warning",
     "volume/usr/local/sbin/mail-volume",
+    "onion/usr/local/lib/mailfruit/onion-folders",
     ...readdirSync(join(filesDir, library)).map((name) => `${library}/${name}`),
   ];
   const scripts = ["apply/ready.sh", "apply/packages.sh"];
 
-  test("have values for their names", () => {
-    checkNames([readTemplate("apply/packages.sh")], ["packages", "units"], "components/host.ts");
+  test("have values for their names", async () => {
+    checkNames(
+      [readTemplate("apply/packages.sh")],
+      ["packages", "units", "proxy"],
+      "components/host.ts",
+    );
     for (const path of ["apply/apply", "apply/ready.sh"])
       assert.deepEqual(placeholders(readTemplate(path)), []);
   });

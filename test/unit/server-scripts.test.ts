@@ -27,6 +27,7 @@ class FakeDebian implements Disposable {
       "dpkg",
       "dpkg-query",
       "df",
+      "apt-config",
       "systemctl",
     ])
       this.#provide(
@@ -82,6 +83,7 @@ class FakeDebian implements Disposable {
 const packages = render(readTemplate("apply/packages.sh"), {
   packages: "postfix dovecot-core",
   units: "postfix.service",
+  proxy: "",
 });
 const ready = readTemplate("apply/ready.sh").text;
 const cannotRun = missing("flock", "util-linux");
