@@ -174,7 +174,9 @@ suite("a droplet", () => {
     const open = rules.flatMap(({ portRange }) => portRange ?? []).map(Number);
     const master = readFileSync(join(files, "postfix/etc/postfix/master.cf"), "utf8");
     const names: Record<string, number> = { smtp: 25, submission: 587, submissions: 465 };
-    const postfix = [...master.matchAll(/^\{\{\w+\}\}(\w+) +inet /gm)].map((found) => names[found[1] ?? ""]);
+    const postfix = [...master.matchAll(/^\{\{\w+\}\}(\w+) +inet /gm)].map(
+      (found) => names[found[1] ?? ""],
+    );
     const conf = readFileSync(join(files, "dovecot/etc/dovecot/dovecot.conf"), "utf8");
     const dovecot = [...conf.matchAll(/^ +port = (\d+)$/gm)].map((found) => Number(found[1]));
     const listening = [22, ...postfix, ...dovecot.filter((port) => port !== 0)];
