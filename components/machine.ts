@@ -1,10 +1,13 @@
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import { stringify } from "yaml";
-import type { DropletSettings, ExistingSettings, Settings } from "../settings.ts";
+import type { OnionOnly } from "../settings/tor.ts";
+import type { DropletSettings, ExistingSettings, Settings, TorSettings } from "../settings.ts";
+import { type FirstBoot, firstBoot } from "./first-boot.ts";
 import type { SshAccess } from "./host.ts";
 import { sshKey } from "./keys.ts";
+import type { OnionIdentity } from "./onion.ts";
 
 /** A machine that a Host can be made of: where it is and how to log in. */
 export interface Machine {
@@ -30,22 +33,42 @@ export interface MailVolume {
 }
 
 /** TCP ports that anybody may reach, and why. */
-const openPorts = [
-  22, // SSH
-  25, // mail from other servers
-  465, // submission in TLS
-  587, // submission with STARTTLS
-  993, // IMAP in TLS
-  4190, // ManageSieve with STARTTLS
-];
+function openPorts(onionOnly: OnionOnly): number[] {
+  const servers = [25]; // mail from other servers
+  const users = [
+    465, // submission in TLS
+    587, // submission with STARTTLS
+    993, // IMAP in TLS
+    4190, // ManageSieve with STARTTLS
+  ];
+  return {
+    false: [22, ...servers, ...users],
+    ssh: [...servers, ...users],
+    users: servers,
+    all: [],
+  }[onionOnly];
+}
 
 const anywhere = ["0.0.0.0/0", "::/0"];
+const allPorts = "1-65535";
+
+/** What a firewall lets out: everything, or what Tor and its first download need. */
+function outboundRules(onionOnly: OnionOnly) {
+  const to = { destinationAddresses: anywhere };
+  const tcp = { protocol: "tcp", portRange: allPorts, ...to };
+  return onionOnly === "all"
+    ? [tcp, { protocol: "udp", portRange: "53", ...to }]
+    : [tcp, { protocol: "udp", portRange: allPorts, ...to }, { protocol: "icmp", ...to }];
+}
 
 /**
  * cloud-init's user_data: the machine comes up with the host key that we pin, and without passwords. Its names are the
  * system role's: only here do they win over what the cloud's own vendor data says.
  */
-export function userData(hostKey: { private: string; public: string }): string {
+export function userData(
+  hostKey: { private: string; public: string },
+  firstBoot: Partial<FirstBoot> = {},
+): string {
   const config = {
     ssh_deletekeys: true,
     ssh_keys: { ed25519_private: hostKey.private, ed25519_public: hostKey.public },
@@ -53,9 +76,23 @@ export function userData(hostKey: { private: string; public: string }): string {
     ssh_pwauth: false,
     preserve_hostname: true,
     manage_etc_hosts: false,
+    ...firstBoot,
   };
   return `#cloud-config\n${stringify(config, { lineWidth: 0, blockQuote: "literal" })}`;
 }
+
+export interface DropletArgs {
+  hostname: string;
+  droplet: DropletSettings;
+  encryptVolume: boolean;
+  tor: TorSettings | null;
+  /** Null where no Tor runs on it. */
+  onion: OnionIdentity | null;
+}
+
+/** As DigitalOcean's own panel calls a new droplet. */
+const neutralName = ({ image, size, region }: DropletSettings) =>
+  `${image.replace(/^\d/, "debian-$&")}-${size}-${region}`;
 
 /** A droplet with its firewall and its volume. */
 export class Droplet extends pulumi.ComponentResource implements Machine {
@@ -67,26 +104,25 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
   readonly ready: pulumi.Resource[];
   readonly volume: MailVolume;
 
-  constructor(
-    name: string,
-    args: { hostname: string; droplet: DropletSettings; encryptVolume: boolean },
-    opts: pulumi.ComponentResourceOptions,
-  ) {
+  constructor(name: string, args: DropletArgs, opts: pulumi.ComponentResourceOptions) {
     super("mailfruit:machine:Droplet", name, {}, opts);
-    const { droplet: settings } = args;
+    const { droplet: settings, tor, onion } = args;
+    const onionOnly = tor?.onionOnly ?? "false";
+    const byOnion = tor && onion && onionOnly !== "false" ? { tor, onion } : null;
+    // DigitalOcean makes the PTR records of the name, and knows it: a hidden server's tells nothing.
+    const hostname = onionOnly === "all" ? neutralName(settings) : args.hostname;
     const clientKey = sshKey(`${name}-ssh-key`, this);
     const hostKey = sshKey(`${name}-host-key`, this);
     const account = new digitalocean.SshKey(
       `${name}-account-key`,
-      { name: args.hostname, publicKey: clientKey.publicKeyOpenssh },
+      { name: hostname, publicKey: clientKey.publicKeyOpenssh },
       { parent: this },
     );
     const volume = this.#volume(name, settings, args.encryptVolume);
     const droplet = new digitalocean.Droplet(
       `${name}-droplet`,
       {
-        // DigitalOcean makes the PTR records of the name.
-        name: args.hostname,
+        name: hostname,
         image: settings.image,
         region: volume.region,
         size: settings.size,
@@ -102,21 +138,30 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
         sshKeys: [account.fingerprint],
         userData: pulumi.secret(
           pulumi
-            .all([hostKey.privateKeyOpenssh, hostKey.publicKeyOpenssh])
-            .apply(([privateKey, publicKey]) =>
-              userData({ private: privateKey, public: publicKey.trim() }),
+            .all([
+              hostKey.privateKeyOpenssh,
+              hostKey.publicKeyOpenssh,
+              byOnion ? firstBoot(byOnion.tor, byOnion.onion) : undefined,
+            ])
+            .apply(([privateKey, publicKey, more]) =>
+              userData({ private: privateKey, public: publicKey.trim() }, more),
             ),
         ),
       },
-      // Its name is its PTR, and its volume can be at one droplet only: the old one goes first.
-      { parent: this, deleteBeforeReplace: true },
+      {
+        parent: this,
+        // Its name is its PTR, and its volume can be at one droplet only: the old one goes first.
+        deleteBeforeReplace: true,
+        // Its first boot is past: other bridges or Tor settings come to it as to any server.
+        ignoreChanges: byOnion ? ["userData"] : [],
+      },
     );
     this.ipv4 = droplet.ipv4Address;
     this.ipv6 = droplet.ipv6Address;
     this.identity = pulumi.interpolate`droplet ${droplet.id}, volume ${volume.id}`;
     this.resource = droplet;
     this.ssh = {
-      address: droplet.ipv4Address,
+      address: byOnion ? byOnion.onion.names.ssh : droplet.ipv4Address,
       port: 22,
       user: "root",
       privateKey: clientKey.privateKeyOpenssh,
@@ -126,31 +171,25 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       device: pulumi.interpolate`/dev/disk/by-id/scsi-0DO_Volume_${volume.name}`,
       size: settings.mailVolumeSize,
     };
-    this.ready = [this.#firewall(name, droplet)];
+    this.ready = [this.#firewall(name, droplet, onionOnly)];
     this.registerOutputs({});
   }
 
-  #firewall(name: string, droplet: digitalocean.Droplet): pulumi.Resource {
+  #firewall(name: string, droplet: digitalocean.Droplet, onionOnly: OnionOnly): pulumi.Resource {
+    const icmp = { protocol: "icmp", sourceAddresses: anywhere };
     return new digitalocean.Firewall(
       `${name}-firewall`,
       {
         dropletIds: [droplet.id.apply(Number)],
         inboundRules: [
-          ...openPorts.map((port) => ({
+          ...openPorts(onionOnly).map((port) => ({
             protocol: "tcp",
             portRange: String(port),
             sourceAddresses: anywhere,
           })),
-          { protocol: "icmp", sourceAddresses: anywhere },
+          ...(onionOnly === "all" ? [] : [icmp]),
         ],
-        outboundRules: [
-          ...["tcp", "udp"].map((protocol) => ({
-            protocol,
-            portRange: "1-65535",
-            destinationAddresses: anywhere,
-          })),
-          { protocol: "icmp", destinationAddresses: anywhere },
-        ],
+        outboundRules: outboundRules(onionOnly),
       },
       { parent: this },
     );
@@ -201,7 +240,7 @@ export function existingMachine(settings: ExistingSettings): Machine {
   const { address, address6 } = settings;
   return {
     ipv4: isIPv4(address) ? address : null,
-    ipv6: isIPv4(address) ? address6 : address,
+    ipv6: isIP(address) === 6 ? address : address6,
     ssh: {
       address,
       port: settings.sshPort,
@@ -216,7 +255,12 @@ export function existingMachine(settings: ExistingSettings): Machine {
   };
 }
 
-export function machineOf(name: string, settings: Settings, parent: pulumi.Resource): Machine {
+export function machineOf(
+  name: string,
+  settings: Settings,
+  onion: OnionIdentity | null,
+  parent: pulumi.Resource,
+): Machine {
   return settings.machine.kind === "droplet"
     ? new Droplet(
         name,
@@ -224,6 +268,8 @@ export function machineOf(name: string, settings: Settings, parent: pulumi.Resou
           hostname: settings.serverHostname,
           droplet: settings.machine,
           encryptVolume: settings.encryptVolume,
+          tor: settings.tor,
+          onion,
         },
         { parent },
       )

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
+import { isHidden } from "../settings/tor.ts";
 import type { Settings } from "../settings.ts";
 import { MailDomain } from "./dns.ts";
 import { Host, type Packages } from "./host.ts";
@@ -14,6 +15,7 @@ import { type Machine, type MailVolume, machineOf } from "./machine.ts";
 import { type OnionNames, servedNames } from "./onion.ts";
 import { type MakeRole, type Role, type RoleFolder, roleMaker } from "./role.ts";
 import * as check from "./roles/check.ts";
+import * as clock from "./roles/clock.ts";
 import * as dovecot from "./roles/dovecot.ts";
 import * as onionServices from "./roles/onion-services.ts";
 import * as onionTls from "./roles/onion-tls.ts";
@@ -50,8 +52,9 @@ export class MailServer extends pulumi.ComponentResource {
     super("mailfruit:index:MailServer", name, {}, opts);
     const identity = onionOf(name, settings.tor, this);
     this.onion = servedNames(settings.tor, identity);
-    this.machine = machineOf(name, settings, this);
-    const { ipv4, ipv6 } = this.machine;
+    this.machine = machineOf(name, settings, identity, this);
+    // Nobody is told where a hidden server is.
+    const { ipv4, ipv6 } = isHidden(settings) ? { ipv4: null, ipv6: null } : this.machine;
     const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6 }, { parent: this });
     this.zoneFile = domain.zoneFile;
 
@@ -66,7 +69,8 @@ export class MailServer extends pulumi.ComponentResource {
     const role = roleMaker(name, host, this);
     const { tor } = settings;
     const before = tor ? torRoles(role, tor, identity, this.machine.ssh.port) : [];
-    host.install(packagesOf(roleModules), before);
+    const modules = isHidden(settings) ? [...roleModules, clock] : roleModules;
+    host.install(packagesOf(modules), before);
     const roles = [...before, ...this.#roles(role, settings, host, certificates)];
     this.testUser = this.#testUser(name, settings, host, roles);
     prove(settings, host, roles);
@@ -107,7 +111,8 @@ export class MailServer extends pulumi.ComponentResource {
       ground.push(role(onionServices, onionServices.variables(settings.tor), [...ground]));
     const mta = role(postfix, postfix.variables(settings, this.onion), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
-    return [...base, ...ground, mta, mda, role(check, {}, [mda])];
+    const clocks = isHidden(settings) ? [role(clock, {}, base)] : [];
+    return [...base, ...ground, ...clocks, mta, mda, role(check, {}, [mda])];
   }
 
   /** The volume is there, formatted and opened; again when it has grown or the machine is another one. */

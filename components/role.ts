@@ -75,18 +75,37 @@ function readable(origin: string, text: string): Scalar<string> {
   return scalar;
 }
 
+/** A file as it will lie on the server. */
+export interface ServerFile {
+  path: string;
+  owner: string;
+  group: string;
+  mode: string;
+  text: string;
+  /** The template, as an error names it. */
+  origin: string;
+}
+
+/** A role's files, in the order of their paths. */
+export function filesOf(folder: RoleFolder, values: Record<string, string>): ServerFile[] {
+  return [...folder.files]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([path, template]) => {
+      const owned = folder.manifest.files[path] ?? { owner: "root", group: "root", mode: "0644" };
+      return { path, ...owned, text: fill(template, values), origin: template.origin };
+    });
+}
+
 /**
  * A role as one YAML document, the input of files/apply/apply: readable text, in which `pulumi preview --diff` shows the
  * lines that will change on the server. Its last line changes with any other and names what will be reloaded.
  */
 export function renderRole(folder: RoleFolder, values: Record<string, string>): string {
   const { manifest } = folder;
-  const files = [...folder.files]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([path, template]) => {
-      const owned = manifest.files[path] ?? { owner: "root", group: "root", mode: "0644" };
-      return [path, { ...owned, text: readable(template.origin, fill(template, values)) }] as const;
-    });
+  const files = filesOf(folder, values).map(
+    ({ path, origin, text, ...owned }) =>
+      [path, { ...owned, text: readable(origin, text) }] as const,
+  );
   const document = {
     role: folder.name,
     directories: manifest.directories,

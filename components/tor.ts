@@ -5,6 +5,7 @@ import { certificateOfOwnCa, onionSeed, selfSignedCertificate, type TlsMaterial 
 import { type OnionIdentity, onionIdentity } from "./onion.ts";
 import type { MakeRole, Role } from "./role.ts";
 import * as downloads from "./roles/downloads.ts";
+import * as hidden from "./roles/hidden.ts";
 import * as mirror from "./roles/mirror.ts";
 import * as onion from "./roles/onion.ts";
 import * as tor from "./roles/tor.ts";
@@ -43,8 +44,10 @@ export function packagesBeforeTor(settings: TorSettings | null): FirstPackages |
   if (!settings) return null;
   const { proxy, managed } = settings;
   const ours = managed ? tor.folder.manifest.packages : [];
+  const filter = settings.onionOnly === "all" ? hidden.folder.manifest.packages : [];
+  const apply = ["python3", "python3-yaml"];
   return {
-    packages: [...downloads.folder.manifest.packages, ...ours, "python3", "python3-yaml"].sort(),
+    packages: [...downloads.folder.manifest.packages, ...ours, ...filter, ...apply].sort(),
     units: managed ? Object.keys(tor.folder.manifest.units) : [],
     proxy: managed ? "" : `socks5h://${proxy.host}:${proxy.port}`,
   };
@@ -72,5 +75,8 @@ function ownTor(
 ): Role[] {
   const keys = role(onion, onion.variables(settings.services, identity), [], { secret: true });
   const torrc = tor.variables(settings, identity.names, sshPort);
-  return [keys, role(tor, torrc, [keys], { secret: settings.secretLines })];
+  const secret = { secret: settings.secretLines };
+  const running = role(tor, torrc, [keys], secret);
+  if (settings.onionOnly !== "all") return [keys, running];
+  return [keys, running, role(hidden, hidden.variables(settings), [running], secret)];
 }

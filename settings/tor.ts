@@ -41,6 +41,9 @@ export interface TorSettings {
   secretLines: boolean;
 }
 
+/** Whether nobody is to learn where the server is: it speaks to nobody but by Tor. */
+export const isHidden = ({ tor }: { tor: TorSettings | null }) => tor?.onionOnly === "all";
+
 export type Profile = "casual" | "colocated" | "activist";
 
 const x25519Key = z

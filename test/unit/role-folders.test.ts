@@ -7,8 +7,10 @@ import * as pulumi from "@pulumi/pulumi";
 import { type OnionIdentity, onionIdentity, servedNames } from "../../components/onion.ts";
 import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
 import * as check from "../../components/roles/check.ts";
+import * as clock from "../../components/roles/clock.ts";
 import * as dovecot from "../../components/roles/dovecot.ts";
 import * as downloads from "../../components/roles/downloads.ts";
+import * as hidden from "../../components/roles/hidden.ts";
 import * as mirror from "../../components/roles/mirror.ts";
 import * as onion from "../../components/roles/onion.ts";
 import * as onionServices from "../../components/roles/onion-services.ts";
@@ -95,6 +97,8 @@ const torRolesFor = (tor: TorSettings, identity: OnionIdentity): Row[] => [
     { usersKey: "KEY-CANARY", usersChain: "", smtpKey: "KEY-CANARY", smtpChain: "" },
   ],
   [onionServices.folder, onionServices.variables(tor)],
+  [hidden.folder, hidden.variables(tor)],
+  [clock.folder, {}],
 ];
 
 const valuesOf = (inputs: Record<string, pulumi.Input<string>>) =>

@@ -1,0 +1,3 @@
+import { readRoleFolder } from "../role.ts";
+
+export const folder = readRoleFolder("clock");
