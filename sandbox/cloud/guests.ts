@@ -67,8 +67,8 @@ export async function writeBootCommand(
     ...["env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "systemd-nspawn", "--quiet", "--boot"],
     ...["--register=no", "--keep-unit", "--console=read-only", "--link-journal=no"],
     ...["--resolv-conf=off", "--timezone=off"],
-    // A droplet's root has it: without it a mounted file system can't grow (resize2fs).
-    "--capability=CAP_SYS_RESOURCE",
+    // What a droplet's root has: a mounted file system can grow (resize2fs), and a guest has its own filter (nft).
+    "--capability=CAP_SYS_RESOURCE,CAP_NET_ADMIN",
     `--directory=${join(dir, "root")}`,
     `--machine=${guestNamespace(plan, guest.id)}`,
     // A droplet's name is given to it by cloud-init.
