@@ -1,12 +1,12 @@
 #!/bin/sh
-# A private Tor network on one Debian guest: an authority that is a relay as well, two relays, an exit, two bridges and a
+# A private Tor network on one Debian guest: an authority that is a relay as well, four relays, an exit, two bridges and a
 # client. Run as root in that guest: network.sh ADDRESS. Prints what a guest that joins has to know, as JSON.
-# Idempotent: what stands is left as it is.
+# What stands is left as it is.
 set -eu
 
 address=$1
 home=/srv/tor
-nodes="authority relay1 relay2 exit"
+nodes="authority relay1 relay2 relay3 relay4 exit"
 bridges="vanilla obfs4"
 
 install_tor() {
@@ -17,7 +17,7 @@ install_tor() {
 }
 
 port_of() {
-  case $1 in authority) echo 5101 ;; relay1) echo 5102 ;; relay2) echo 5103 ;; exit) echo 5104 ;; vanilla) echo 5105 ;; obfs4) echo 5106 ;; esac
+  case $1 in authority) echo 5101 ;; relay1) echo 5102 ;; relay2) echo 5103 ;; relay3) echo 5104 ;; relay4) echo 5105 ;; exit) echo 5106 ;; vanilla) echo 5107 ;; obfs4) echo 5108 ;; esac
 }
 
 fingerprint() {
@@ -78,11 +78,11 @@ directory() {
 }
 
 make_relays() {
-  for name in relay1 relay2 exit $bridges; do
+  for name in relay1 relay2 relay3 relay4 exit $bridges; do
     mkdir -p "$home/$name"
     { common "$name"; cat "$home/directory"; } >"$home/$name/torrc"
   done
-  for name in relay1 relay2 $bridges; do
+  for name in relay1 relay2 relay3 relay4 $bridges; do
     printf 'ExitRelay 0\nExitPolicy reject *:*\n' >>"$home/$name/torrc"
   done
   printf 'ExitRelay 1\nExitPolicy accept *:*\n' >>"$home/exit/torrc"
@@ -111,31 +111,74 @@ Log notice stdout
 END
 }
 
-start() {
+write_units() {
   cat >/etc/systemd/system/tor-node@.service <<END
 [Service]
 ExecStart=/usr/bin/tor -f $home/%i/torrc
 ExecReload=/bin/kill -HUP \$MAINPID
 Restart=on-failure
-[Install]
-WantedBy=multi-user.target
 END
   systemctl daemon-reload
-  for name in $nodes $bridges client; do
-    systemctl enable --quiet --now "tor-node@$name"
+}
+
+start() {
+  for name in "$@"; do
+    systemctl start "tor-node@$name"
   done
 }
 
-# Ready: the client has circuits, all relays are in the consensus, and the bridges have said what they are.
+# Waits until a command says yes, for half a minute.
 await() {
-  tries=600
-  until [ "$(grep -c '^r ' "$home/client/data/cached-microdesc-consensus" 2>/dev/null)" = 4 ] &&
-    journalctl -u tor-node@client -o cat | grep -q 'Bootstrapped 100%' &&
-    grep -q '^Bridge obfs4' "$home/obfs4/data/pt_state/obfs4_bridgeline.txt" 2>/dev/null; do
+  tries=300
+  until "$1" 2>/dev/null; do
     tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || { echo "the Tor network doesn't come up: see journalctl -u 'tor-node@*'" >&2; exit 1; }
-    sleep 0.2
+    [ "$tries" -gt 0 ] || fail "the Tor network doesn't come up ($1): see journalctl -u 'tor-node@*'"
+    sleep 0.1
   done
+}
+
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+consensus=$home/authority/data/cached-microdesc-consensus
+
+consensus_is_whole() { [ "$(grep -c '^r ' "$consensus")" = 6 ]; }
+consensus_is_new() { consensus_is_whole && [ "$(stat -c %i "$consensus")" != "$before" ]; }
+client_is_up() { journalctl -u tor-node@client -o cat --since -1min | grep -q 'Bootstrapped 100%'; }
+obfs4_is_up() { grep -q '^Bridge obfs4' "$home/obfs4/data/pt_state/obfs4_bridgeline.txt"; }
+
+# At first the authority votes every ten seconds, or the network would take minutes to find itself. Then every five
+# minutes: where onion services are looked up changes with every 24th vote, and a client whose consensus is older than a
+# service's would look elsewhere.
+slow_down() {
+  await consensus_is_whole
+  sed -i 's/^V3AuthVotingInterval .*/V3AuthVotingInterval 300/; s/^V3Auth\(Vote\|Dist\)Delay .*/V3Auth\1Delay 20/' "$home/authority/torrc"
+  before=$(stat -c %i "$consensus")
+  systemctl reload tor-node@authority
+  await consensus_is_new
+}
+
+make() {
+  systemctl stop 'tor-node@*'
+  rm -rf "$home"
+  make_authority
+  directory >"$home/directory"
+  cat "$home/directory" >>"$home/authority/torrc"
+  make_relays
+  make_client
+  write_units
+  # shellcheck disable=SC2086 # lists
+  start $nodes $bridges
+  slow_down
+  # What learned of the network while it was young begins anew.
+  rm -rf "$home"/vanilla/data/cached-* "$home"/obfs4/data/cached-*
+  # shellcheck disable=SC2086
+  for name in $bridges; do systemctl restart "tor-node@$name"; done
+  start client
+  await client_is_up
+  await obfs4_is_up
 }
 
 describe() {
@@ -153,17 +196,11 @@ END
 
 main() {
   install_tor
-  if [ ! -e "$home/made" ]; then
-    rm -rf "$home"
-    make_authority
-    directory >"$home/directory"
-    cat "$home/directory" >>"$home/authority/torrc"
-    make_relays
-    make_client
-    touch "$home/made"
+  # A network that was off for a while has no consensus that anybody takes: after a boot it is another one.
+  if [ ! -e /run/tor-network ]; then
+    make
+    touch /run/tor-network
   fi
-  start
-  await
   describe
 }
 
