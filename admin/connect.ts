@@ -13,6 +13,7 @@ import { parseHostKey } from "../sandbox/providers/command/host-key.ts";
 import { parsePrivateKey } from "../sandbox/providers/command/private-key.ts";
 import type { Access } from "./access.ts";
 import { commandLine } from "./quote.ts";
+import { connectByTor, isOnion, TorError } from "./tor-proxy.ts";
 
 /** The server can't be reached, or was lost; the message says where, why, and what to do. */
 export class ConnectionError extends Error {
@@ -56,8 +57,9 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
   const key = parsePrivateKey(access.privateKey, undefined);
   const methods: AnyAuthMethod[] = [{ type: "publickey", username: user, key }];
   let mismatch = false;
+  const sock = options.sock ?? (isOnion(host) ? await byTor(access) : undefined);
   const config: ConnectConfig = {
-    ...(options.sock ? { sock: options.sock } : { host, port }),
+    ...(sock ? { sock } : { host, port }),
     ...keepalive,
     username: user,
     readyTimeout: handshakeSeconds * 1000,
@@ -82,6 +84,15 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
     throw new ConnectionError(whyNot(access, problem, mismatch), { mayPass });
   }
   return new Server(client, access);
+}
+
+async function byTor({ address: host, port }: Access): Promise<Duplex> {
+  try {
+    return await connectByTor({ host, port });
+  } catch (error) {
+    if (!(error instanceof TorError)) throw error;
+    throw new ConnectionError(error.message, { mayPass: true });
+  }
 }
 
 /** As ssh ends where the connection is what failed. */

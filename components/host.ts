@@ -1,5 +1,7 @@
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { isOnion } from "../admin/tor-proxy.ts";
+import { forwardTo } from "./forwarder.ts";
 import { readTemplate, render } from "./template.ts";
 
 /** How to log in to a machine. All of it is pinned: nothing is sent to a machine that shows another host key. */
@@ -60,9 +62,10 @@ export class Host extends pulumi.ComponentResource {
     super("mailfruit:machine:Host", name, {}, opts);
     this.#name = name;
     this.#args = args;
+    const way = pulumi.output(args.address).apply((address) => wayTo(address, args.port));
     this.#connection = pulumi.secret({
-      host: args.address,
-      port: args.port,
+      host: way.host,
+      port: way.port,
       user: args.user,
       privateKey: args.privateKey,
       hostKey: args.hostKey,
@@ -134,6 +137,10 @@ export class Host extends pulumi.ComponentResource {
     );
   }
 }
+
+/** An onion name is reached by a port on this machine. */
+const wayTo = (address: string, port: number) =>
+  isOnion(address) ? forwardTo(address, port) : { host: address, port };
 
 const libraryDir = "/usr/local/lib/mailfruit";
 

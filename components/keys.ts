@@ -45,7 +45,7 @@ export function certificateOfOwnCa(
     {
       privateKeyPem: caKey.privateKeyPem,
       isCaCertificate: true,
-      subject: { commonName: pulumi.interpolate`Test CA of ${hostname}` },
+      subject: { commonName: pulumi.interpolate`CA of ${hostname}` },
       allowedUses: ["cert_signing", "crl_signing"],
       setSubjectKeyId: true,
       validityPeriodHours: 10 * YEAR,

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isOnion } from "../admin/tor-proxy.ts";
 import type { Settings } from "../settings.ts";
 import type { SshAccess } from "./host.ts";
 
@@ -21,7 +22,9 @@ export function sshCommand(ssh: SshAccess): pulumi.Output<string> {
   return pulumi.all([ssh.address, ssh.hostKey]).apply(([address, hostKey]) => {
     const [type, key] = hostKey.split(" ");
     const known = `-o UserKnownHostsFile=/dev/null -o KnownHostsCommand='/bin/echo %H ${type} ${key}'`;
-    return `pulumi stack output sshPrivateKey --show-secrets | ssh-add -q -t 60 - && ssh -o StrictHostKeyChecking=yes ${known} -p ${ssh.port} ${ssh.user}@${address}`;
+    // openbsd's nc: the proxy looks the name up
+    const byTor = isOnion(address) ? ` -o ProxyCommand='nc -X 5 -x 127.0.0.1:9050 %h %p'` : "";
+    return `pulumi stack output sshPrivateKey --show-secrets | ssh-add -q -t 60 - && ssh -o StrictHostKeyChecking=yes ${known}${byTor} -p ${ssh.port} ${ssh.user}@${address}`;
   });
 }
 
