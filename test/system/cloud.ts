@@ -1,31 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { stringify } from "yaml";
 import { z } from "zod";
-import { endpoint } from "../../sandbox/cloud/client.ts";
+import { call, droplet } from "../../sandbox/world/machine.ts";
 
-/** The cloud's API as a test sees it, past Pulumi. */
-async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-  const cloud = await endpoint();
-  if (!cloud) throw new Error("the cloud doesn't run");
-  const response = await fetch(`${cloud.url}/v2/${path}`, {
-    method,
-    headers: { authorization: `Bearer ${cloud.token}`, "content-type": "application/json" },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return text === "" ? null : JSON.parse(text);
-}
-
-const droplet = z.looseObject({
-  id: z.number(),
-  name: z.string(),
-  status: z.string(),
-  networks: z.looseObject({
-    v4: z.array(z.looseObject({ ip_address: z.string(), type: z.string() })),
-    v6: z.array(z.looseObject({ ip_address: z.string(), type: z.string() })),
-  }),
-});
 const named = z.looseObject({ name: z.string() });
 
 export const cloudApi = {
@@ -55,28 +31,4 @@ export const cloudApi = {
   },
 };
 
-/** A machine that Pulumi knows nothing of, with this cloud-config. */
-export async function makeMachine(name: string, cloudConfig: Record<string, unknown>) {
-  const request = {
-    name,
-    region: "fra1",
-    size: "s-1vcpu-2gb",
-    image: "debian-13-x64",
-    ipv6: true,
-    user_data: `#cloud-config\n${stringify(cloudConfig)}`,
-  };
-  const created = z.looseObject({ droplet }).parse(await call("POST", "droplets", request));
-  for (let seconds = 0; seconds < 120; seconds++) {
-    const answer = await call("GET", `droplets/${created.droplet.id}`);
-    const { id, status, networks } = z.looseObject({ droplet }).parse(answer).droplet;
-    const ipv4 = networks.v4.find(({ type }) => type === "public")?.ip_address;
-    const ipv6 = networks.v6[0]?.ip_address;
-    if (status === "active" && ipv4 && ipv6) return { id, ipv4, ipv6 };
-    await sleep(1000);
-  }
-  throw new Error(`${name} did not become active`);
-}
-
-export async function removeMachine(id: number): Promise<void> {
-  await cloudApi.deleteDroplet(id);
-}
+export { makeMachine, removeMachine } from "../../sandbox/world/machine.ts";

@@ -6,10 +6,12 @@ export interface DialogueOptions {
   port: number;
   /** The name that the certificate has to bear. */
   servername: string;
-  /** PEM */
-  ca: string;
+  /** PEM; null where any certificate will do. */
+  ca: string | null;
   /** TLS from the start, as on 465 and 993. */
   wrapped?: boolean;
+  /** A connection that is there already, by Tor for instance, instead of one to `host`. */
+  socket?: Socket;
   tlsVersion?: SecureVersion;
 }
 
@@ -28,9 +30,7 @@ export class Dialogue {
   }
 
   static async open(options: DialogueOptions): Promise<Dialogue> {
-    const { host, port } = options;
-    const tcp = connectTcp({ host, port, timeout: 10_000 });
-    await once(tcp, "connect");
+    const tcp = options.socket ?? (await connected(options));
     return new Dialogue(options.wrapped ? await secure(tcp, options) : tcp, options);
   }
 
@@ -57,6 +57,13 @@ export class Dialogue {
     return "getProtocol" in this.#socket ? this.#socket.getProtocol() : null;
   }
 
+  /** The names that the other side's certificate bears; empty in the clear. */
+  get names(): string {
+    return "getPeerCertificate" in this.#socket
+      ? (this.#socket.getPeerCertificate().subjectaltname ?? "")
+      : "";
+  }
+
   /** Sends a line, if any, and returns SMTP's whole reply, its lines joined. */
   async smtp(line?: string): Promise<string> {
     if (line !== undefined) this.#socket.write(`${line}\r\n`);
@@ -73,6 +80,16 @@ export class Dialogue {
   async sieve(line?: string): Promise<string> {
     if (line !== undefined) this.#socket.write(`${line}\r\n`);
     return this.#until(/^[\s\S]*?^(?:OK|NO|BYE)\b.*\r\n/m);
+  }
+
+  /** Waits in IDLE (RFC 2177) for what the server says by itself, then ends it. */
+  async idle(tag: string, wanted: RegExp): Promise<string> {
+    this.#socket.write(`${tag} IDLE\r\n`);
+    await this.#until(/^\+.*\r\n/m);
+    const said = await this.#until(wanted);
+    this.#socket.write("DONE\r\n");
+    await this.#until(new RegExp(`^${tag} OK.*\\r\\n`, "m"));
+    return said;
   }
 
   /** The next line. */
@@ -111,6 +128,12 @@ export class Dialogue {
   }
 }
 
+async function connected({ host, port }: DialogueOptions): Promise<Socket> {
+  const tcp = connectTcp({ host, port, timeout: 10_000 });
+  await once(tcp, "connect");
+  return tcp;
+}
+
 function once(socket: Socket, event: string): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once(event, () => resolve());
@@ -124,7 +147,7 @@ async function secure(socket: Socket, options: DialogueOptions): Promise<TLSSock
   const tls = connectTls({
     socket,
     servername,
-    ca,
+    ...(ca === null ? { rejectUnauthorized: false } : { ca }),
     ...(version && { minVersion: version, maxVersion: version }),
     // Our own OpenSSL would refuse what is older; here the server has to.
     ciphers: "DEFAULT@SECLEVEL=0",

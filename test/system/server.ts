@@ -18,6 +18,9 @@ const outputs = z.looseObject({
   sshHostKey: z.string(),
   sshPrivateKey: z.string(),
   testUser: z.object({ address: z.string(), password: z.string() }),
+  /** Empty where there are no onion services. */
+  onion: z.record(z.string(), z.string()),
+  onionCa: z.string().nullish(),
 });
 export type Outputs = z.infer<typeof outputs>;
 

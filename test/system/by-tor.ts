@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectByTor } from "../../admin/tor-proxy.ts";
+import type { ConfigValue } from "../../sandbox/stack-config.ts";
+import { startTor, type TorNetwork } from "../../sandbox/world/tor.ts";
+import type { ServiceName } from "../../settings/tor.ts";
+import { Dialogue } from "./dialogue.ts";
+import { TestServer } from "./server.ts";
+
+/** What a stack needs to be in the sandbox's Tor network; a debug stack has no Tor unless it is asked for. */
+export const inNetwork = (tor: TorNetwork): Record<string, ConfigValue> => ({
+  useTor: true,
+  torMirror: "sources",
+  torrcExtra: tor.torrcExtra,
+});
+
+/** Joins the Tor network: from now on `pulumi` and what else runs here reaches onion names by its client. */
+export async function joinTor(): Promise<TorNetwork> {
+  const tor = await startTor();
+  process.env.ALL_PROXY = `socks5h://${tor.socks.host}:${tor.socks.port}`;
+  return tor;
+}
+
+/** A server with Tor beside the clear, which the tests of Tor share. */
+export function upTor(tor: TorNetwork, config: Record<string, ConfigValue> = {}) {
+  return TestServer.up("tor", { ...inNetwork(tor), ...config });
+}
+
+/** A client's way by Tor to a server's onion services. */
+export class OnionClient {
+  readonly #tor: TorNetwork;
+  readonly #server: TestServer;
+
+  constructor(tor: TorNetwork, server: TestServer) {
+    this.#tor = tor;
+    this.#server = server;
+  }
+
+  /** A connection to a port of an onion service. */
+  connect(service: ServiceName, port: number) {
+    const target = { host: this.name(service), port };
+    return connectByTor(target, { proxy: this.#tor.socks, timeout: 30_000 });
+  }
+
+  /** Waits until a service is found that has just started anew; a client that begins anew, too, finds it sooner. */
+  async untilFound(service: ServiceName, port: number): Promise<void> {
+    await this.#tor.newCircuits();
+    for (const deadline = Date.now() + 60_000; ; await sleep(500)) {
+      try {
+        return void (await this.connect(service, port)).destroy();
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+      }
+    }
+  }
+
+  name(service: ServiceName): string {
+    const name = this.#server.outputs.onion[service];
+    if (name === undefined) throw new Error(`there is no onion service ${service}`);
+    return name;
+  }
+
+  /** A conversation over TLS from the start, the certificate checked as a user's program does. */
+  async wrapped(port: 465 | 993): Promise<Dialogue> {
+    const dialogue = await Dialogue.open({
+      ...(await this.#options("users", port)),
+      wrapped: true,
+    });
+    return dialogue;
+  }
+
+  /** One in the clear at first, as on 587 and 4190. */
+  async open(port: 587 | 4190): Promise<Dialogue> {
+    return Dialogue.open(await this.#options("users", port));
+  }
+
+  /** One with SMTP for other servers, after STARTTLS. Its name is proof enough: nobody vouches for its certificate. */
+  async smtp(): Promise<Dialogue> {
+    return Dialogue.smtpOverTls({ ...(await this.#options("smtp", 25)), ca: null });
+  }
+
+  async #options(service: ServiceName, port: number) {
+    const host = this.name(service);
+    const socket = await this.connect(service, port);
+    return { host, port, servername: host, ca: this.#server.outputs.onionCa ?? "", socket };
+  }
+}
+
+/** A login as SMTP and IMAP take it (RFC 4616). */
+export const plainLogin = ({ address, password }: { address: string; password: string }) =>
+  Buffer.from(`\0${address}\0${password}`).toString("base64");
