@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { connect as connectTcp } from "node:net";
 import { before, test } from "node:test";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { inNetwork, joinTor, OnionClient, plainLogin } from "./by-tor.ts";
+import { inNetwork, joinTor, OnionClient } from "./by-tor.ts";
 import { Capture, type Sent } from "./capture.ts";
 import { cloudApi } from "./cloud.ts";
 import { openStack, TestServer } from "./server.ts";
@@ -36,43 +35,12 @@ before(async () => {
     { onionSeed: "a seed of the tests' own, with 32 letters" },
   );
   client = new OnionClient(tor, server);
-  await readByOnion(await writeByOnion());
+  await client.readMail(await client.writeMail());
   sent = await capture.end(await server.guest());
   hiddenSince = Number(
     await server.run('date -d "$(systemctl show -P ActiveEnterTimestamp hidden.service)" +%s'),
   );
 });
-
-const login = () => plainLogin(server.outputs.testUser);
-
-/** Hands in a mail to oneself by submission; its subject. */
-async function writeByOnion(): Promise<string> {
-  const { address } = server.outputs.testUser;
-  const subject = randomUUID();
-  const smtp = await client.wrapped(465);
-  await smtp.smtp();
-  await smtp.smtp("EHLO client.example");
-  await smtp.smtp(`AUTH PLAIN ${login()}`);
-  await smtp.smtp(`MAIL FROM:<${address}>`);
-  await smtp.smtp(`RCPT TO:<${address}>`);
-  await smtp.smtp("DATA");
-  assert.match(await smtp.smtp(`Subject: ${subject}\r\n\r\nhello\r\n.`), /^250 /);
-  smtp.close();
-  return subject;
-}
-
-async function readByOnion(subject: string): Promise<void> {
-  const imap = await client.wrapped(993);
-  await imap.line();
-  assert.match(await imap.imap("a", `AUTHENTICATE PLAIN ${login()}`), /^a OK/m);
-  await imap.imap("b", "SELECT INBOX");
-  for (let tries = 0; tries < 100; tries++) {
-    if (/\* SEARCH \d+/.test(await imap.imap("s", `SEARCH SUBJECT ${subject}`)))
-      return imap.close();
-    await imap.imap("n", "NOOP");
-  }
-  assert.fail("the mail didn't come");
-}
 
 /** Neighbours on the link learn nothing that they don't know: ARP, and IPv6's own questions (RFC 4861, RFC 3810). */
 const onTheLink = /^(arp|icmpv6 type (133|135|136|143)|protocol 0 ff02::\w+)$/;
@@ -118,7 +86,7 @@ test("nothing gets out while Tor stands still, nor over a reboot", async () => {
   await cloudApi.power(guest, "on");
   await server.run("/usr/local/lib/mailfruit/tor-ready --wait 60");
   await client.untilFound("users", 465);
-  await readByOnion(await writeByOnion());
+  await client.readMail(await client.writeMail());
   assert.deepEqual(strays(await capture.end(guest), 0), []);
 });
 

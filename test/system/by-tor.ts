@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectByTor } from "../../admin/tor-proxy.ts";
 import type { ConfigValue } from "../../sandbox/stack-config.ts";
@@ -33,6 +35,36 @@ export class OnionClient {
   constructor(tor: TorNetwork, server: TestServer) {
     this.#tor = tor;
     this.#server = server;
+  }
+
+  /** Hands in a mail of the test user to himself by submission; its subject. */
+  async writeMail(): Promise<string> {
+    const { address } = this.#server.outputs.testUser;
+    const subject = randomUUID();
+    const smtp = await this.wrapped(465);
+    await smtp.smtp();
+    await smtp.smtp("EHLO client.example");
+    await smtp.smtp(`AUTH PLAIN ${plainLogin(this.#server.outputs.testUser)}`);
+    await smtp.smtp(`MAIL FROM:<${address}>`);
+    await smtp.smtp(`RCPT TO:<${address}>`);
+    await smtp.smtp("DATA");
+    assert.match(await smtp.smtp(`Subject: ${subject}\r\n\r\nhello\r\n.`), /^250 /);
+    smtp.close();
+    return subject;
+  }
+
+  /** Waits for a mail of this subject in the test user's inbox. */
+  async readMail(subject: string): Promise<void> {
+    const imap = await this.wrapped(993);
+    await imap.line();
+    const login = plainLogin(this.#server.outputs.testUser);
+    assert.match(await imap.imap("a", `AUTHENTICATE PLAIN ${login}`), /^a OK/m);
+    await imap.imap("b", "SELECT INBOX");
+    for (const deadline = Date.now() + 30_000; ; await sleep(200)) {
+      const found = await imap.imap("s", `SEARCH SUBJECT ${subject}`);
+      if (/\* SEARCH \d+/.test(found)) return imap.close();
+      assert.ok(Date.now() < deadline, "the mail didn't come");
+    }
   }
 
   /** A connection to a port of an onion service. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { fetchBySocks, socksProxyFor } from "./proxy.ts";
 import type { Settings } from "./settings.ts";
 
 /** What a failed request says, in godo's words. */
@@ -71,7 +72,9 @@ export class Http {
   }
 
   async #exchange(method: Method, url: URL, body: unknown): Promise<Answer> {
-    const response = await fetch(url, {
+    const proxy = socksProxyFor(url);
+    const send = proxy ? fetchBySocks.bind(undefined, proxy) : fetch;
+    const response = await send(url, {
       method,
       signal: this.signal,
       headers: {
