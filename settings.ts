@@ -3,6 +3,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { type Mailbox, mailboxesText, readMailboxes } from "./settings/mailboxes.ts";
 import { isOnionAddress } from "./settings/onion-address.ts";
+import {
+  type OnionPeer,
+  peerContradictions,
+  peerFields,
+  peersOf,
+  type Smarthost,
+  smarthostOf,
+} from "./settings/peers.ts";
 import { type Problem, shellWord } from "./settings/problem.ts";
 import {
   email,
@@ -21,6 +29,7 @@ import {
 } from "./settings/text.ts";
 import {
   encryptsVolume,
+  managesTor,
   onionOnlyIn,
   type Profile,
   type TorSettings,
@@ -47,9 +56,11 @@ export interface Settings {
   profile: Profile;
   /** Null where nothing uses Tor. */
   tor: TorSettings | null;
+  peers: OnionPeer[];
+  smarthost: Smarthost | null;
 }
 
-export type { Field, Mailbox, Problem, TorSettings };
+export type { Field, Mailbox, OnionPeer, Problem, Smarthost, TorSettings };
 
 export interface DropletSettings {
   kind: "droplet";
@@ -158,6 +169,7 @@ export const fields = {
     secret: true,
   },
   ...torFields,
+  ...peerFields,
 } satisfies Record<string, Field>;
 
 export type Key = keyof typeof fields;
@@ -321,6 +333,9 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
       );
   }
   torContradictions(values, values.debug, report);
+  const managed = managesTor(values, values.debug ?? false);
+  const onionOnly = onionOnlyIn(values, values.debug ?? false);
+  peerContradictions(values, { managed, onionOnly }, report);
   const idle: Record<string, string> =
     machine === "existing" ? dropletKeys : machine === "droplet" ? existingKeys : {};
   for (const [key, unset] of Object.entries(idle)) {
@@ -387,6 +402,8 @@ function assemble(
       seed: values.onionSeed === "" ? null : pulumi.secret(values.onionSeed),
       secretLines: ["torBridges", "torrcExtra"].some((key) => isSecret(`${project}:${key}`)),
     }),
+    peers: peersOf(values),
+    smarthost: smarthostOf(values),
     machine:
       values.machine === "droplet"
         ? {

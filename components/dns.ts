@@ -12,23 +12,28 @@ export type DnsRecord = { name: string; ttl: number } & (
 export interface Addresses {
   ipv4: string | null;
   ipv6: string | null;
+  /** The onion name for other servers, where it is to be known. */
+  onion?: string | null;
 }
 
 const ttl = 1800;
+
+/** Where other servers find the onion name: https://github.com/ehloonion/onionmx */
+const onionService = "_onion-mx._tcp";
 
 /** The records that a mail domain needs: where its server is (RFC 5321), who sends for it (RFC 7208), and where mail clients connect (RFC 6186, RFC 8314). */
 export function recordsFor(settings: Settings, addresses: Addresses): DnsRecord[] {
   const { mailDomain, serverHostname } = settings;
   const host = serverHostname.slice(0, -`.${mailDomain}`.length);
   const fqdn = `${serverHostname}.`;
-  const service = (name: string, port: number): DnsRecord => ({
+  const service = (name: string, port: number, value = fqdn): DnsRecord => ({
     name,
     ttl,
     type: "SRV",
     priority: 0,
     weight: 1,
     port,
-    value: fqdn,
+    value,
   });
   return [
     ...(addresses.ipv4 ? [{ name: host, ttl, type: "A" as const, value: addresses.ipv4 }] : []),
@@ -40,6 +45,7 @@ export function recordsFor(settings: Settings, addresses: Addresses): DnsRecord[
     service("_submissions._tcp", 465),
     service("_submission._tcp", 587),
     service("_sieve._tcp", 4190),
+    ...(addresses.onion ? [service(onionService, 25, `${addresses.onion}.`)] : []),
   ];
 }
 
@@ -70,6 +76,8 @@ export interface MailDomainArgs {
   /** Of the server; an address that it doesn't have is null. */
   ipv4: pulumi.Input<string> | null;
   ipv6: pulumi.Input<string> | null;
+  /** Its onion name for other servers, null where it has none or that is nobody's business. */
+  onion: pulumi.Input<string> | null;
 }
 
 /** A mail domain's DNS: at DigitalOcean where the stack keeps it, and in any case as a zone file. */
@@ -80,21 +88,30 @@ export class MailDomain extends pulumi.ComponentResource {
     super("mailfruit:dns:MailDomain", name, {}, opts);
     const { settings } = args;
     this.zoneFile = pulumi
-      .output({ ipv4: args.ipv4, ipv6: args.ipv6 })
+      .output({ ipv4: args.ipv4, ipv6: args.ipv6, onion: args.onion })
       .apply((addresses) => zoneFile(settings.mailDomain, recordsFor(settings, addresses)));
     if (settings.dns !== "manual") this.#makeRecords(name, args);
     this.registerOutputs({});
   }
 
   /** Which records there are follows from the settings alone; only addresses may be unknown as yet. */
-  #makeRecords(name: string, { settings, ipv4, ipv6 }: MailDomainArgs): void {
+  #makeRecords(name: string, { settings, ipv4, ipv6, onion }: MailDomainArgs): void {
     const domain =
       settings.dns === "domain"
         ? new digitalocean.Domain(`${name}-domain`, { name: settings.mailDomain }, { parent: this })
         : null;
-    const shape = recordsFor(settings, { ipv4: ipv4 && "0.0.0.0", ipv6: ipv6 && "::" });
+    const shape = recordsFor(settings, {
+      ipv4: ipv4 && "0.0.0.0",
+      ipv6: ipv6 && "::",
+      onion: onion && "onion",
+    });
     for (const record of shape) {
-      const address = record.type === "A" ? ipv4 : record.type === "AAAA" ? ipv6 : null;
+      const given: Record<string, pulumi.Input<string> | null> = {
+        A: ipv4,
+        AAAA: ipv6,
+        [onionService]: onion && pulumi.interpolate`${onion}.`,
+      };
+      const address = given[record.name] ?? given[record.type];
       const { ttl, ...data } = record;
       new digitalocean.DnsRecord(
         `${name}-${record.type.toLowerCase()}-${record.name}`,

@@ -17,9 +17,11 @@ import { type MakeRole, type Role, type RoleFolder, roleMaker } from "./role.ts"
 import * as check from "./roles/check.ts";
 import * as clock from "./roles/clock.ts";
 import * as dovecot from "./roles/dovecot.ts";
+import * as onionMail from "./roles/onion-mail.ts";
 import * as onionServices from "./roles/onion-services.ts";
 import * as onionTls from "./roles/onion-tls.ts";
 import * as postfix from "./roles/postfix.ts";
+import * as smarthost from "./roles/smarthost.ts";
 import * as storage from "./roles/storage.ts";
 import * as system from "./roles/system.ts";
 import * as tls from "./roles/tls.ts";
@@ -55,7 +57,8 @@ export class MailServer extends pulumi.ComponentResource {
     this.machine = machineOf(name, settings, identity, this);
     // Nobody is told where a hidden server is.
     const { ipv4, ipv6 } = isHidden(settings) ? { ipv4: null, ipv6: null } : this.machine;
-    const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6 }, { parent: this });
+    const onion = isHidden(settings) ? null : (this.onion.smtp ?? null);
+    const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6, onion }, { parent: this });
     this.zoneFile = domain.zoneFile;
 
     const makeCertificate = settings.debug ? certificateOfOwnCa : selfSignedCertificate;
@@ -69,8 +72,7 @@ export class MailServer extends pulumi.ComponentResource {
     const role = roleMaker(name, host, this);
     const { tor } = settings;
     const before = tor ? torRoles(role, tor, identity, this.machine.ssh.port) : [];
-    const modules = isHidden(settings) ? [...roleModules, clock] : roleModules;
-    host.install(packagesOf(modules), before);
+    host.install(packagesOf(modulesFor(settings)), before);
     const roles = [...before, ...this.#roles(role, settings, host, certificates)];
     this.testUser = this.#testUser(name, settings, host, roles);
     prove(settings, host, roles);
@@ -108,7 +110,15 @@ export class MailServer extends pulumi.ComponentResource {
       ...(byOnion ? [role(onionTls, onionTls.variables(byOnion), base, { secret: true })] : []),
     ];
     if (settings.tor?.managed)
-      ground.push(role(onionServices, onionServices.variables(settings.tor), [...ground]));
+      ground.push(
+        role(onionServices, onionServices.variables(settings.tor), [...ground]),
+        role(onionMail, onionMail.variables(settings, this.onion), base),
+      );
+    const { smarthost: passesOn } = settings;
+    if (passesOn?.login) {
+      const login = smarthost.variables(passesOn, passesOn.login);
+      ground.push(role(smarthost, login, base, { secret: true }));
+    }
     const mta = role(postfix, postfix.variables(settings, this.onion), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
     const clocks = isHidden(settings) ? [role(clock, {}, base)] : [];
@@ -146,7 +156,11 @@ interface Certificates {
 }
 
 /** Those whose packages are fetched at once. */
-const roleModules = [system, volume, storage, tls, users, postfix, dovecot, check];
+const modulesFor = (settings: Settings) => [
+  ...[system, volume, storage, tls, users, postfix, dovecot, check],
+  ...(settings.tor?.managed ? [onionMail] : []),
+  ...(isHidden(settings) ? [clock] : []),
+];
 
 /** The packages and units of roles. */
 function packagesOf(modules: { folder: RoleFolder }[]): Packages {

@@ -27,6 +27,8 @@ export interface CommandOptions {
   allowFailure?: boolean;
   /** More arguments for pulumi. */
   args?: string[];
+  /** Variables over those of the sandbox. */
+  env?: NodeJS.ProcessEnv;
 }
 
 export type CommandResult = Pick<RunResult, "code" | "stdout" | "stderr">;
@@ -202,7 +204,7 @@ export class Stack {
       [...args, ...config, ...common, ...(options.args ?? [])],
       {
         cwd: options.cwd ?? root,
-        env: await pulumiEnv(),
+        env: { ...(await pulumiEnv()), ...options.env },
         ...(options.input !== undefined && { input: options.input }),
         ...(options.onOutput && { onLine: options.onOutput }),
         ...(options.onStart && { onStart: options.onStart }),

@@ -146,10 +146,13 @@ const manages = ({ manageTor, torProxyUrl }: Pick<TorValues, "manageTor" | "torP
 const onionOnlyOf = ({ onionOnly, profile }: Pick<TorValues, "onionOnly" | "profile">) =>
   or<OnionOnly>(onionOnly, profile === "activist" ? "all" : "false");
 
+/** Whether Tor runs on the server itself. */
+export const managesTor = (values: Partial<TorValues>, debug: boolean) =>
+  isWhole(values) && usesTor(values, debug) && manages(values);
+
 /** What is reachable by onion only; nothing where no Tor runs on the server. */
 export function onionOnlyIn(values: Partial<TorValues>, debug: boolean): OnionOnly {
-  const managed = isWhole(values) && usesTor(values, debug) && manages(values);
-  return managed ? onionOnlyOf(values) : "false";
+  return isWhole(values) && managesTor(values, debug) ? onionOnlyOf(values) : "false";
 }
 
 /** Whether a profile has the volume encrypted where the setting doesn't say. */

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isHidden } from "../../settings/tor.ts";
 import type { Settings } from "../../settings.ts";
 import type { OnionNames } from "../onion.ts";
 import { readRoleFolder } from "../role.ts";
@@ -20,17 +21,63 @@ export function variables(
     inboundTlsLevel: settings.inboundTls === "required" ? "encrypt" : "may",
     smtpBind: onionOnly === "all" ? localOnly : "",
     usersBind: onionOnly === "all" || onionOnly === "users" ? localOnly : "",
+    wayOut: wayOut(settings),
+    transports: transports(settings).join("\n") || "# none",
     onionListeners: pulumi
       .all([onion.smtp, onion.users])
-      .apply(([smtp, users]) => onionListeners(smtp, users).join("\n") || "# none"),
+      .apply(([smtp, users]) => onionListeners(settings, smtp, users).join("\n") || "# none"),
   };
 }
 
 /** The server's own name leads here (/etc/hosts), for its own check. */
 const localOnly = "127.0.1.1:";
 
-const onionListeners = (smtp: string | undefined, users: string | undefined) => [
-  ...(smtp === undefined ? [] : [fromServers(smtp)]),
+/** Where mail to others goes. */
+function wayOut({ tor, smarthost }: Settings): string {
+  const maps = tor?.managed
+    ? "transport_maps = proxy:socketmap:unix:/run/onion-mail/socket:way"
+    : "transport_maps =";
+  if (smarthost)
+    return `${maps}\ndefault_transport = smarthost:[${smarthost.host}]:${smarthost.port}`;
+  if (tor?.onionOnly !== "all") return maps;
+  return `${maps}\n# Nobody but Tor gets out of here (files/hidden).\ndefault_transport = error:5.4.4 this server sends by onion only, and knows none of that domain`;
+}
+
+/** Postfix's clients for mail by onion, and to the smarthost. An onion name proves itself: no other name is checked. */
+function transports({ tor, smarthost }: Settings): string[] {
+  const byTor = tor?.managed ?? false;
+  const noDns = ["smtp_dns_support_level=disabled", "smtp_host_lookup=native"];
+  const peers = client("smtp-by-tor", "smtp-by-tor", [...noDns, "smtp_tls_security_level=encrypt"]);
+  if (!smarthost) return byTor ? [peers] : [];
+  const options = [
+    ...(byTor ? noDns : []),
+    "smtp_tls_security_level=secure",
+    ...(smarthost.port === 465 ? ["smtp_tls_wrappermode=yes"] : []),
+    ...(smarthost.login
+      ? [
+          "smtp_sasl_auth_enable=yes",
+          "smtp_sasl_password_maps=texthash:/etc/postfix/smarthost",
+          "smtp_sasl_security_options=noanonymous",
+        ]
+      : []),
+  ];
+  const passedOn = client("smarthost", byTor ? "smtp-by-tor" : "smtp", options);
+  return byTor ? [peers, passedOn] : [passedOn];
+}
+
+/** Not in a chroot: there is no torsocks. */
+const client = (name: string, program: string, options: string[]) =>
+  [
+    `${name} unix -       -       n       -       -       ${program}`,
+    ...options.map((option) => `  -o ${option}`),
+  ].join("\n");
+
+const onionListeners = (
+  settings: Settings,
+  smtp: string | undefined,
+  users: string | undefined,
+) => [
+  ...(smtp === undefined ? [] : [fromServers(settings, smtp)]),
   ...(users === undefined ? [] : submissionPorts.map((port) => fromUsers(port, users))),
 ];
 
@@ -47,11 +94,19 @@ const listener = (port: number, name: string, service: "smtp" | "users", options
     ].map((option) => `  -o ${option}`),
   ].join("\n");
 
-/** A circuit says nothing of who comes by it: nobody sends in the name of our own domains. */
-const fromServers = (name: string) =>
+/**
+ * A circuit says nothing of who comes by it: nobody sends in the name of our own domains. Who asks for the server's name
+ * gets proof that it is the same server, unless that is hidden (files/onion-mail, which asks others so).
+ */
+const fromServers = (settings: Settings, name: string) =>
   listener(onionPorts.smtp[25], name, "smtp", [
     "syslog_name=postfix/onion",
     "{ smtpd_sender_restrictions = reject_non_fqdn_sender, check_sender_access proxy:sqlite:/etc/postfix/sqlite/ours.cf }",
+    ...(isHidden(settings)
+      ? []
+      : [
+          `{ tls_server_sni_maps = inline:{ { ${settings.serverHostname} = /etc/ssl/mail/key.pem, /etc/ssl/mail/cert.pem } } }`,
+        ]),
   ]);
 
 const submissionPorts = [465, 587] as const;
@@ -64,8 +119,7 @@ const fromUsers = (port: (typeof submissionPorts)[number], name: string) =>
     "smtpd_sasl_auth_enable=yes",
     "smtpd_client_auth_rate_limit=20",
     "smtpd_hide_client_session=yes",
-    "smtpd_client_restrictions=permit_sasl_authenticated,reject",
-    "smtpd_sender_restrictions=reject_sender_login_mismatch",
+    "smtpd_sender_restrictions=reject_authenticated_sender_login_mismatch",
     "smtpd_relay_restrictions=permit_sasl_authenticated,reject",
     "cleanup_service_name=subcleanup",
   ]);

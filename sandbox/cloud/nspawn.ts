@@ -243,7 +243,7 @@ export class NspawnHypervisor implements Hypervisor {
     if (this.#relay) return;
     const { namespace, gateway } = await this.plan();
     const relay = await MirrorRelay.create(paths.debs);
-    await listenInNamespace(relay, namespace, gateway.ipv4);
+    await listenInNamespace(relay.server, namespace, gateway.ipv4, 80);
     this.#relay = relay;
   }
 

@@ -1,7 +1,12 @@
 import { readFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { endpoint } from "../cloud/client.ts";
+import { guestNamespace, planFor } from "../cloud/network.ts";
+import { listenInNamespace } from "../cloud/relay-listener.ts";
 import { inGuest } from "../cloud/shell.ts";
+import { State } from "../cloud/state.ts";
 import { withLock } from "../lock.ts";
 import { paths } from "../paths.ts";
 import { findMachine, makeMachine, type SandboxMachine } from "./machine.ts";
@@ -77,10 +82,33 @@ export class TorNetwork {
     );
   }
 
+  /**
+   * The cloud's API as it is reached by the exit: at an address of the network's own guest, until it is disposed of.
+   * `from` has the addresses that it was asked from.
+   */
+  async api(): Promise<{ url: string; from: Set<string> } & AsyncDisposable> {
+    const cloud = await endpoint();
+    const sandbox = await new State(paths.cloud).sandbox();
+    if (!cloud || !sandbox) throw new Error("the cloud doesn't run");
+    const { hostname, port } = new URL(cloud.url);
+    const from = new Set<string>();
+    const relay = createServer((client) => {
+      from.add(client.remoteAddress ?? "");
+      const upstream = connect(Number(port), hostname);
+      for (const socket of [client, upstream]) socket.on("error", () => client.destroy());
+      client.pipe(upstream).pipe(client);
+    });
+    const namespace = guestNamespace(planFor(paths.cloud, sandbox.number), this.machine.id);
+    await listenInNamespace(relay, namespace, this.machine.ipv4, apiPort);
+    const url = `http://${this.machine.ipv4}:${apiPort}`;
+    return { url, from, [Symbol.asyncDispose]: async () => void relay.close() };
+  }
+
   /** A restart: a client that runs keeps the descriptor that it could read before. */
   #reload(): Promise<void> {
     return this.newCircuits();
   }
 }
 
+const apiPort = 8080;
 const onionAuth = "/srv/tor/client/onion-auth";

@@ -107,11 +107,15 @@ test("nobody gets in by its address", async () => {
   assert.deepEqual(new Set(await Promise.all(tries)), new Set([false]));
 });
 
-test("`pulumi preview` and `pulumi up` work by its onion name alone, and a setting comes to it", async () => {
-  const preview = await server.stack.preview();
+test("`pulumi preview` and `pulumi up` work by its onion name alone, and ask DigitalOcean through Tor", async () => {
+  const { host, port } = tor.socks;
+  await using api = await tor.api();
+  const env = { DIGITALOCEAN_API_URL: api.url, HTTP_PROXY: `socks5h://${host}:${port}` };
+  const preview = await server.stack.preview({ env });
   assert.match(preview.stdout, /^Resources:\n +\d+ unchanged$/m);
+  assert.deepEqual([...api.from], [tor.machine.ipv4], "by the exit, and from nowhere else");
   await server.stack.set("adminEmail", "postmaster@hidden.example");
-  const { stdout } = await server.up();
+  const { stdout } = await server.stack.up({ env });
   assert.match(stdout, /mail-host-users updated/);
   assert.match(stdout, /mail-host-prove updated/);
 });

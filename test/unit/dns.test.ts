@@ -89,3 +89,21 @@ test("the zone file is one that a name server loads without a complaint", { skip
     assert.doesNotMatch(stdout, /warning|error/i);
   }
 });
+
+test("other servers find the onion name, where there is one to be known", () => {
+  const addresses = { ipv4: "192.0.2.10", ipv6: null, onion: "x.onion" };
+  const records = recordsFor(settingsOf("anna.example"), addresses);
+  assert.deepEqual(records.at(-1), {
+    name: "_onion-mx._tcp",
+    ttl: 1800,
+    type: "SRV",
+    priority: 0,
+    weight: 1,
+    port: 25,
+    value: "x.onion.",
+  });
+  assert.match(
+    zoneFile("anna.example", records),
+    /^_onion-mx\._tcp\t1800\tIN\tSRV\t0 1 25 x\.onion\.$/m,
+  );
+});

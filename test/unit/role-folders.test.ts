@@ -13,9 +13,11 @@ import * as downloads from "../../components/roles/downloads.ts";
 import * as hidden from "../../components/roles/hidden.ts";
 import * as mirror from "../../components/roles/mirror.ts";
 import * as onion from "../../components/roles/onion.ts";
+import * as onionMail from "../../components/roles/onion-mail.ts";
 import * as onionServices from "../../components/roles/onion-services.ts";
 import * as onionTls from "../../components/roles/onion-tls.ts";
 import * as postfix from "../../components/roles/postfix.ts";
+import * as smarthost from "../../components/roles/smarthost.ts";
 import * as storage from "../../components/roles/storage.ts";
 import * as system from "../../components/roles/system.ts";
 import * as tls from "../../components/roles/tls.ts";
@@ -24,7 +26,7 @@ import * as users from "../../components/roles/users.ts";
 import * as volume from "../../components/roles/volume.ts";
 import { checkNames, placeholders, readTemplate } from "../../components/template.ts";
 import type { TorSettings } from "../../settings/tor.ts";
-import { parseSettings } from "../../settings.ts";
+import { parseSettings, type Settings } from "../../settings.ts";
 import { defaults } from "./defaults.ts";
 import { applyCannotRun, asServerReads } from "./server/apply.ts";
 import { missing } from "./server/python.ts";
@@ -33,7 +35,7 @@ const filesDir = join(import.meta.dirname, "..", "..", "files");
 const folderNames = readdirSync(filesDir).filter((name) => name !== "apply");
 
 /** Whose texts are sent as secrets. */
-const secretRoles = ["tls", "onion", "onion-tls"];
+const secretRoles = ["tls", "onion", "onion-tls", "smarthost"];
 
 const settingsOf = (texts: Record<string, string>) => {
   const given = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example", ...texts };
@@ -67,6 +69,7 @@ async function rolesFor(settings: ReturnType<typeof settingsOf>) {
   const services = servedNames(tor, identity);
   const values: [RoleFolder, Record<string, pulumi.Input<string>>][] = [
     ...(tor?.managed ? torRolesFor(tor, identity) : []),
+    ...outwardFor(settings),
     ...(tor ? [[downloads.folder, downloads.variables(tor)] satisfies Row] : []),
     [system.folder, system.variables(settings)],
     [volume.folder, volumeOf],
@@ -99,6 +102,14 @@ const torRolesFor = (tor: TorSettings, identity: OnionIdentity): Row[] => [
   [onionServices.folder, onionServices.variables(tor)],
   [hidden.folder, hidden.variables(tor)],
   [clock.folder, {}],
+];
+
+/** Those of mail to others. */
+const outwardFor = (settings: Settings): Row[] => [
+  ...(settings.tor?.managed
+    ? [[onionMail.folder, onionMail.variables(settings, {})] satisfies Row]
+    : []),
+  [smarthost.folder, { host: "h", port: "1", user: "u", password: "KEY-CANARY" }],
 ];
 
 const valuesOf = (inputs: Record<string, pulumi.Input<string>>) =>
@@ -265,6 +276,7 @@ suite("programs for the server", () => {
     "dovecot/usr/local/lib/mailfruit/quota-warning",
     "volume/usr/local/sbin/mail-volume",
     "onion/usr/local/lib/mailfruit/onion-folders",
+    "onion-mail/usr/local/lib/mailfruit/onion-mail",
     ...readdirSync(join(filesDir, library)).map((name) => `${library}/${name}`),
   ];
   const scripts = ["apply/ready.sh", "apply/packages.sh"];

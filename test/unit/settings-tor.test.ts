@@ -145,3 +145,45 @@ test("bridges that are secret in the stack stay secret on the way to the server"
   assert.equal(read(bridges).tor?.secretLines, false);
   assert.equal(read(bridges, ["torBridges"]).tor?.secretLines, true);
 });
+
+test("a peer is pinned by its onion name, looked up, or by onion only", () => {
+  const peers = { "b.example": { address: onion, only: true }, "a.example": { only: true } };
+  assert.deepEqual(read({ onionPeers: JSON.stringify(peers) }).peers, [
+    { domain: "a.example", address: null, only: true },
+    { domain: "b.example", address: onion, only: true },
+  ]);
+});
+
+test("a smarthost has a login whose password is a secret, or none", () => {
+  const { smarthost } = read({ smarthost: "smtp.example.net:587" });
+  assert.deepEqual(smarthost, { host: "smtp.example.net", port: 587, login: null });
+  const known = {
+    smarthost: "smtp.example.net:465",
+    smarthostUser: "anna",
+    smarthostPassword: "pw",
+  };
+  assert.equal(read(known, ["smarthostPassword"]).smarthost?.login?.user, "anna");
+});
+
+test("peers and smarthosts that make no sense are refused with the reason", () => {
+  const peers = (value: unknown) => JSON.stringify({ "b.example": value });
+  const cases: [Record<string, string>, RegExp][] = [
+    [
+      { useTor: "false", onionPeers: peers({ address: onion }) },
+      /^onionPeers: means nothing without/,
+    ],
+    [{ onionPeers: peers({}) }, /^onionPeers: b\.example has neither address nor only/],
+    [{ onionPeers: peers({ address: "b.onion" }) }, /^onionPeers: .*must be an onion name/],
+    [
+      { onionOnly: "all", onionPeers: peers({ only: true }) },
+      /a hidden server asks no DNS for one/,
+    ],
+    [{ smarthostUser: "anna" }, /^smarthostUser: means nothing without smarthost/],
+    [{ smarthost: "a.example:25", smarthostUser: "anna" }, /^smarthostPassword: must be set where/],
+  ];
+  for (const [texts, wanted] of cases) {
+    const found = said(texts);
+    assert.equal(found.length, 1, `${JSON.stringify(texts)}: ${found.join("; ")}`);
+    assert.match(found[0] ?? "", wanted);
+  }
+});

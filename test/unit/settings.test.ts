@@ -85,6 +85,8 @@ test("a mail domain and an administrator are all that a droplet needs", () => {
       seed: null,
       secretLines: false,
     },
+    peers: [],
+    smarthost: null,
     machine: {
       kind: "droplet",
       region: "fra1",
@@ -178,6 +180,7 @@ const wrong: [name: string, texts: string[]][] = [
   ["torrcExtra", ["SocksPort 0.0.0.0:9050", "HiddenServiceDir /tmp/x", "%include /x"]],
   ["torMirror", ["", "debian", "ftp://mirror.example"]],
   ["onionOnly", ["true", "imap"]],
+  ["smarthost", ["smtp.example.net", "smtp://smtp.example.net:465", ":465"]],
 ];
 
 test("a wrong value is refused with the setting's name, the value, and the command that sets it", () => {
@@ -235,7 +238,7 @@ test("a misspelt setting is answered with the one that was meant", () => {
 });
 
 test("a setting that is like no other gets no far-fetched suggestion", () => {
-  for (const name of ["smarthost", "foo", "a", "zzzz"]) {
+  for (const name of ["relayhost", "foo", "a", "zzzz"]) {
     const found = problem({ [name]: "x" });
     assert.equal(found.message, "there is no such setting.");
     assert.equal(found.mend, `pulumi config rm mailfruit:${name}`);

@@ -187,7 +187,7 @@ describe() {
 {
   "torrcExtra": "TestingTorNetwork 1\\nEnforceDistinctSubnets 0\\n$(cat "$home/directory")",
   "bridges": {
-    "vanilla": "$address:5105 $(fingerprint vanilla)",
+    "vanilla": "$address:$(port_of vanilla) $(fingerprint vanilla)",
     "obfs4": "obfs4 $address:5206 $(fingerprint obfs4) $cert"
   }
 }

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from accounts import dovecot, keyfile, store, users
+from accounts import dovecot, keyfile, queue, store, users
 from accounts.names import Refusal
 from accounts.report import Report
 
@@ -180,6 +180,15 @@ def waiting():
     return invited, [address for address in rest if address not in invited]
 
 
+def refuse_stuck_mail():
+    """What Tor holds up is not lost, and nobody would hear of it: the alarm tells the administrator."""
+    stuck = queue.stuck(queue.waiting())
+    if stuck:
+        lines = "\n".join(f"  {address}: {reason}" for address, reason in stuck[:10])
+        raise Broken(f"mail for {len(stuck)} recipients has waited for Tor for more than {queue.LONGEST_HOURS} hours. Look at "
+                     f"`mailq` and `journalctl -u tor@default`; nothing is lost, Postfix goes on trying.\n{lines}")
+
+
 def check(args):
     started = time.monotonic()
     tls = args.inbound_tls or dovecot.setting("postconf", "smtpd_tls_security_level")
@@ -193,6 +202,7 @@ def check(args):
         raise Broken(f"the mail path does not work: {problem}. Look at `journalctl -u postfix -u dovecot -u mail-keys "
                      "-n 50`") from None
     seconds = time.monotonic() - started
+    refuse_stuck_mail()
     invited, keyless = waiting()
     return Report([f"a mail went in by SMTP and out by IMAP, all of it over TLS, and lay encrypted ({seconds:.1f} s)",
                    *(f"{address} waits for its invitation: `mailfruit user invite {address}`" for address in invited),

@@ -1,0 +1,18 @@
+import * as pulumi from "@pulumi/pulumi";
+import { isHidden } from "../../settings/tor.ts";
+import type { Settings } from "../../settings.ts";
+import type { OnionNames } from "../onion.ts";
+import { readRoleFolder } from "../role.ts";
+
+export const folder = readRoleFolder("onion-mail");
+
+/** The peers as the program on the server reads them. A hidden server asks no DNS what others publish. */
+export function variables(settings: Settings, onion: Partial<OnionNames>) {
+  const peers = settings.peers.map(({ domain, address, only }) => [domain, { address, only }]);
+  const config = { peers: Object.fromEntries(peers), asksDns: !isHidden(settings) };
+  return {
+    peers: pulumi
+      .output(onion.smtp)
+      .apply((own = null) => `${JSON.stringify({ ...config, own }, null, 2)}\n`),
+  };
+}
