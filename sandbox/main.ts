@@ -53,6 +53,7 @@ function commands(): Command {
     });
   for (const [name, description] of [
     ["bench", "measure an `up` against bare apt, or with `mail` encrypted mail against plain"],
+    ["scan", "compare what scanners see of a mailfruit and of a plain Debian"],
     ["docs", "write the generated parts of docs/ anew"],
     ["lint", "check format, style, types and shell scripts"],
   ] as const) {

@@ -8,6 +8,7 @@ const bin = (name: string) => join(root, "node_modules", ".bin", name);
 /** Commands that are scripts of the project or tools on it; each returns an exit code. */
 export const scripts = {
   bench: (args: string[]) => node(["test/bench.ts", ...args]),
+  scan: (args: string[]) => node(["test/scan.ts", ...args]),
   docs: (args: string[]) => node(["docs/generate.ts", ...args]),
   lint,
 };
