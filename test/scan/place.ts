@@ -58,7 +58,7 @@ export function withoutNames(place: Place, text: string): string {
   const named = place.names.reduce((all, name) => all.replaceAll(name, "HOST"), text);
   return named
     .replaceAll(place.mailDomain, "DOMAIN")
-    .replaceAll(/\b(?:\d{1,3}\.){3}\d{1,3}\b/g, "ADDRESS")
+    .replaceAll(/(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)/g, "ADDRESS")
     .replaceAll(/queued as \w+/g, "queued as ID")
     .replaceAll(/<[\w+/=]{12,}>/g, "<SESSION>")
     .replaceAll("\r", "");
