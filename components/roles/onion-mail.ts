@@ -13,6 +13,6 @@ export function variables(settings: Settings, onion: Partial<OnionNames>) {
   return {
     peers: pulumi
       .output(onion.smtp)
-      .apply((own = null) => `${JSON.stringify({ ...config, own }, null, 2)}\n`),
+      .apply((own) => `${JSON.stringify({ ...config, own: own ?? null }, null, 2)}\n`),
   };
 }

@@ -46,11 +46,20 @@ function wayOut({ tor, smarthost }: Settings): string {
 /** Postfix's clients for mail by onion, and to the smarthost. An onion name proves itself: no other name is checked. */
 function transports({ tor, smarthost }: Settings): string[] {
   const byTor = tor?.managed ?? false;
-  const noDns = ["smtp_dns_support_level=disabled", "smtp_host_lookup=native"];
-  const peers = client("smtp-by-tor", "smtp-by-tor", [...noDns, "smtp_tls_security_level=encrypt"]);
+  // torsocks lets nothing through that could go past Tor, not even the question which addresses this machine has.
+  const onlyTor = [
+    "smtp_dns_support_level=disabled",
+    "smtp_host_lookup=native",
+    "inet_protocols=ipv4",
+    "inet_interfaces=127.0.0.1",
+  ];
+  const peers = client("smtp-by-tor", "smtp-by-tor", [
+    ...onlyTor,
+    "smtp_tls_security_level=encrypt",
+  ]);
   if (!smarthost) return byTor ? [peers] : [];
   const options = [
-    ...(byTor ? noDns : []),
+    ...(byTor ? onlyTor : []),
     "smtp_tls_security_level=secure",
     ...(smarthost.port === 465 ? ["smtp_tls_wrappermode=yes"] : []),
     ...(smarthost.login
