@@ -1,11 +1,6 @@
 import { z } from "zod";
 import { inGuest } from "../../sandbox/cloud/shell.ts";
-import {
-  findMachine,
-  makeMachine,
-  removeMachine,
-  type SandboxMachine,
-} from "../../sandbox/world/machine.ts";
+import { findMachine, makeMachine, type SandboxMachine } from "../../sandbox/world/machine.ts";
 import type { Seen } from "./dialogues.ts";
 
 /** A guest with Debian's own scanners, which meets servers as the world does. */
@@ -25,10 +20,6 @@ export class Scanner {
         "apt-get -q -y update && apt-get -q -y --no-install-recommends install nmap testssl.sh ssh-audit; } >/dev/null",
     );
     return scanner;
-  }
-
-  async remove(): Promise<void> {
-    await removeMachine(this.#machine.id);
   }
 
   /** `nmap -A` of all ports: what is open, and what nmap takes it for. */

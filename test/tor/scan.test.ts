@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { before, suite, test } from "node:test";
+import { after, before, suite, test } from "node:test";
 import { root } from "../../sandbox/paths.ts";
 import { lastLines, run } from "../../sandbox/process.ts";
 import { byOnion, inTheClear, type Place } from "../scan/place.ts";
@@ -28,19 +28,29 @@ suite("who knows the onion names of a hidden server", () => {
     place = byOnion(tor.socks, onion, { mailDomain, login });
   });
 
+  after(() => server.stack.destroy());
+
   test("meets the onion name in each greeting and certificate, and no trace of the clear side", async () => {
     const seen = await look(place);
     assert.match(seen["25 greeting"] ?? "", /^220 HOST ESMTP Postfix \(Debian\)$/);
     assert.equal(seen["993 TLS certificate names"], "DNS:HOST");
     const text = JSON.stringify(seen);
-    for (const trace of ["mail.DOMAIN", "mail.hidden", "ADDRESS", server.outputs.ipv6])
+    for (const trace of [
+      "mail.DOMAIN",
+      server.outputs.serverHostname,
+      "ADDRESS",
+      server.outputs.ipv6,
+    ])
       assert.ok(!text.includes(trace), `${trace} stands in ${text}`);
     assert.doesNotMatch(text, /mailfruit/i);
   });
 
   test("meets a host key that no SSH server in the clear shows", async () => {
     assert.match(await sshHostKey(place), /^SHA256:/);
-    await assert.rejects(sshHostKey({ ...place, connect: () => clearSsh(server) }), /.+/);
+    await assert.rejects(
+      sshHostKey({ ...place, connect: () => clearSsh(server) }),
+      /no answer|ECONNREFUSED/,
+    );
   });
 });
 
