@@ -12,7 +12,7 @@ export default {
   serverHostname: settings.serverHostname,
   ipv4: machine.ipv4,
   ipv6: machine.ipv6,
-  clientSettings: clientSettings(settings),
+  clientSettings: clientSettings(settings, server.onion.users),
   ca: server.ca,
   onion: server.onion,
   onionCa: server.onionCa,

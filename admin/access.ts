@@ -22,6 +22,7 @@ const outputs = z.looseObject({
   sshPrivateKey: z.string(),
   /** Null where the volume is not encrypted. */
   volumeKey: z.string().nullish(),
+  onion: z.record(z.string(), z.string()).default({}),
 });
 type Outputs = z.infer<typeof outputs>;
 
@@ -34,6 +35,11 @@ export async function accessOf(stack?: string): Promise<Access> {
 export async function volumeOf(stack?: string) {
   const { name, found } = await readStack(stack);
   return { name, access: accessIn(found), key: found.volumeKey ?? null };
+}
+
+/** The onion names of a stack's server, by service. */
+export async function onionsOf(stack?: string): Promise<Record<string, string>> {
+  return (await readStack(stack)).found.onion;
 }
 
 const accessIn = ({ ssh, sshPrivateKey }: Outputs): Access => ({

@@ -1,5 +1,6 @@
-import { accessOf } from "./access.ts";
+import { accessOf, onionsOf } from "./access.ts";
 import { connect, onServer, type Server } from "./connect.ts";
+import { onionKey } from "./onion-key.ts";
 import { runOnOurTerminal } from "./terminal.ts";
 
 const program = "/usr/local/sbin/mailfruit";
@@ -10,6 +11,9 @@ Does what \`mailfruit COMMAND …\` does on a stack's server, by the stack's own
 
   --stack NAME  the stack; if not given, the one that is selected (in the sandbox: dev)
 
+\`onion key NAME [--service SERVICE]\` makes a key by which somebody reaches an onion service that is closed to others; it
+is made here, shown once, and kept nowhere.
+
 \`npm run --silent\` leaves npm's own lines out. What the server's program says of itself:
 `;
 
@@ -19,6 +23,7 @@ export async function mailfruit(stack: string | undefined, args: string[]): Prom
   if (args.some((arg) => arg.startsWith("--stack"))) {
     throw new Error("`--stack NAME` stands before the command, as in `--stack prod user list`.");
   }
+  if (args[0] === "onion") return onionKey(args.slice(1), () => onionsOf(stack));
   const argv = [program, ...(args.length === 0 ? ["--help"] : args)];
   return onServer(
     async () => connect(await accessOf(stack)),

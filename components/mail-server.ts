@@ -13,6 +13,7 @@ import {
 } from "./keys.ts";
 import { type Machine, type MailVolume, machineOf } from "./machine.ts";
 import { type OnionNames, servedNames } from "./onion.ts";
+import { clientSettings } from "./outputs.ts";
 import { type MakeRole, type Role, type RoleFolder, roleMaker } from "./role.ts";
 import * as check from "./roles/check.ts";
 import * as clock from "./roles/clock.ts";
@@ -106,7 +107,7 @@ export class MailServer extends pulumi.ComponentResource {
     const { material, byOnion } = certificates;
     const ground = [
       role(tls, tls.variables(material), base, { secret: true }),
-      role(users, users.variables(settings), base),
+      role(users, this.#usersVariables(settings), base),
       ...(byOnion ? [role(onionTls, onionTls.variables(byOnion), base, { secret: true })] : []),
     ];
     if (settings.tor?.managed)
@@ -116,13 +117,20 @@ export class MailServer extends pulumi.ComponentResource {
       );
     const { smarthost: passesOn } = settings;
     if (passesOn?.login) {
-      const login = smarthost.variables(passesOn, passesOn.login);
+      const login = smarthost.variables(settings, passesOn, passesOn.login);
       ground.push(role(smarthost, login, base, { secret: true }));
     }
     const mta = role(postfix, postfix.variables(settings, this.onion), ground);
     const mda = role(dovecot, dovecot.variables(settings), [mta]);
     const clocks = isHidden(settings) ? [role(clock, {}, base)] : [];
     return [...base, ...ground, ...clocks, mta, mda, role(check, {}, [mda])];
+  }
+
+  #usersVariables(settings: Settings) {
+    const { ca, onionCa } = this;
+    const programs = clientSettings(settings, this.onion.users);
+    const clients = users.clientVariables({ settings: programs, ca, onionCa });
+    return { ...users.variables(settings), ...clients };
   }
 
   /** The volume is there, formatted and opened; again when it has grown or the machine is another one. */

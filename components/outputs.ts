@@ -3,9 +3,10 @@ import { isOnion } from "../admin/tor-proxy.ts";
 import type { Settings } from "../settings.ts";
 import type { SshAccess } from "./host.ts";
 
-/** What a person types into a mail client. */
-export function clientSettings({ serverHostname }: Settings) {
+/** What a person types into a mail client; by Tor the same with `onion` in place of the host. */
+export function clientSettings({ serverHostname }: Settings, onion?: pulumi.Input<string>) {
   return {
+    ...(onion !== undefined && { onion }),
     username: "the whole mail address",
     imap: { host: serverHostname, port: 993, security: "TLS" },
     smtp: { host: serverHostname, port: 465, security: "TLS" },

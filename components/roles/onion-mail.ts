@@ -9,7 +9,12 @@ export const folder = readRoleFolder("onion-mail");
 /** The peers as the program on the server reads them. A hidden server asks no DNS what others publish. */
 export function variables(settings: Settings, onion: Partial<OnionNames>) {
   const peers = settings.peers.map(({ domain, address, only }) => [domain, { address, only }]);
-  const config = { peers: Object.fromEntries(peers), asksDns: !isHidden(settings) };
+  const { smarthost } = settings;
+  const config = {
+    peers: Object.fromEntries(peers),
+    asksDns: !isHidden(settings),
+    smarthost: smarthost && { host: smarthost.host, port: smarthost.port },
+  };
   return {
     peers: pulumi
       .output(onion.smtp)

@@ -3,6 +3,7 @@ import { isHidden } from "../../settings/tor.ts";
 import type { Settings } from "../../settings.ts";
 import type { OnionNames } from "../onion.ts";
 import { readRoleFolder } from "../role.ts";
+import { smarthostHop } from "./smarthost.ts";
 import { onionPorts } from "./tor.ts";
 
 export const folder = readRoleFolder("postfix");
@@ -33,51 +34,39 @@ export function variables(
 const localOnly = "127.0.1.1:";
 
 /** Where mail to others goes. */
-function wayOut({ tor, smarthost }: Settings): string {
+function wayOut(settings: Settings): string {
+  const { tor, smarthost } = settings;
   const maps = tor?.managed
     ? "transport_maps = proxy:socketmap:unix:/run/onion-mail/socket:way"
     : "transport_maps =";
   if (smarthost)
-    return `${maps}\ndefault_transport = smarthost:[${smarthost.host}]:${smarthost.port}`;
+    return `${maps}\ndefault_transport = smarthost:${smarthostHop(settings, smarthost)}`;
   if (tor?.onionOnly !== "all") return maps;
   return `${maps}\n# Nobody but Tor gets out of here (files/hidden).\ndefault_transport = error:5.4.4 this server sends by onion only, and knows none of that domain`;
 }
 
 /** Postfix's clients for mail by onion, and to the smarthost. An onion name proves itself: no other name is checked. */
 function transports({ tor, smarthost }: Settings): string[] {
-  const byTor = tor?.managed ?? false;
-  // torsocks lets nothing through that could go past Tor, not even the question which addresses this machine has.
-  const onlyTor = [
-    "smtp_dns_support_level=disabled",
-    "smtp_host_lookup=native",
-    "inet_protocols=ipv4",
-    "inet_interfaces=127.0.0.1",
+  const peers = client("smtp-by-tor", ["smtp_tls_security_level=encrypt"]);
+  if (!smarthost) return tor?.managed ? [peers] : [];
+  const login = [
+    "smtp_sasl_auth_enable=yes",
+    "smtp_sasl_password_maps=texthash:/etc/postfix/smarthost",
+    "smtp_sasl_security_options=noanonymous",
   ];
-  const peers = client("smtp-by-tor", "smtp-by-tor", [
-    ...onlyTor,
-    "smtp_tls_security_level=encrypt",
-  ]);
-  if (!smarthost) return byTor ? [peers] : [];
-  const options = [
-    ...(byTor ? onlyTor : []),
+  const passedOn = client("smarthost", [
     "smtp_tls_security_level=secure",
+    `smtp_tls_secure_cert_match=${smarthost.host}`,
+    `smtp_tls_servername=${smarthost.host}`,
     ...(smarthost.port === 465 ? ["smtp_tls_wrappermode=yes"] : []),
-    ...(smarthost.login
-      ? [
-          "smtp_sasl_auth_enable=yes",
-          "smtp_sasl_password_maps=texthash:/etc/postfix/smarthost",
-          "smtp_sasl_security_options=noanonymous",
-        ]
-      : []),
-  ];
-  const passedOn = client("smarthost", byTor ? "smtp-by-tor" : "smtp", options);
-  return byTor ? [peers, passedOn] : [passedOn];
+    ...(smarthost.login ? login : []),
+  ]);
+  return tor?.managed ? [peers, passedOn] : [passedOn];
 }
 
-/** Not in a chroot: there is no torsocks. */
-const client = (name: string, program: string, options: string[]) =>
+const client = (name: string, options: string[]) =>
   [
-    `${name} unix -       -       n       -       -       ${program}`,
+    `${name} unix -       -       y       -       -       smtp`,
     ...options.map((option) => `  -o ${option}`),
   ].join("\n");
 

@@ -1,4 +1,6 @@
+import * as pulumi from "@pulumi/pulumi";
 import { type Mailbox, type Settings, testAddressOf } from "../../settings.ts";
+import type { clientSettings } from "../outputs.ts";
 import { readRoleFolder } from "../role.ts";
 
 export const folder = readRoleFolder("users");
@@ -31,6 +33,14 @@ const wanted = (mailbox: Mailbox) =>
     ? { quota_mib: mailbox.quotaMib }
     : { delete: true, backup: mailbox.backup };
 
+/** What users and their mail programs have to know of the server. */
+export interface ForClients {
+  settings: ReturnType<typeof clientSettings>;
+  /** PEM: what the certificates are to be trusted by; of the onion name null where there is none. */
+  ca: pulumi.Input<string>;
+  onionCa: pulumi.Input<string> | null;
+}
+
 /** Domains, aliases and mailboxes as `mailfruit sync` reads them. */
 export function variables(settings: Settings) {
   const test = testAddressOf(settings);
@@ -42,3 +52,10 @@ export function variables(settings: Settings) {
   };
   return { accounts: `${JSON.stringify(accounts, null, 2)}\n` };
 }
+
+/** What `mailfruit user settings` shows. */
+export const clientVariables = (clients: ForClients) => ({
+  clientSettings: pulumi
+    .output(clients)
+    .apply(({ settings, ...trust }) => `${JSON.stringify({ ...settings, ...trust }, null, 2)}\n`),
+});

@@ -27,11 +27,12 @@ print(json.dumps(queue.stuck(json.loads(sys.argv[2]), now=1000000)))`,
     arrival_time: 1000000 - hours * 3600,
     recipients: [{ address: "b@b.example", ...(reason && { delay_reason: reason }) }],
   });
-  const byOnion = "connect to abc.onion[127.42.42.0]:25: Host unreachable";
+  const byOnion =
+    "lost connection with 127.200.7.9[127.200.7.9] while receiving the initial server greeting";
 
   test("raises the alarm after four hours, with Postfix's reason", () => {
     assert.deepEqual(stuck([mail(5, byOnion)]), [["b@b.example", byOnion]]);
-    const dead = "unknown mail transport error: smtp-by-tor";
+    const dead = "proxy:socketmap:unix:/run/onion-mail/socket:way lookup error";
     assert.deepEqual(stuck([mail(5, dead)]), [["b@b.example", dead]]);
   });
 
@@ -62,6 +63,8 @@ ways = module.Ways(json.loads(sys.argv[2]))
 ways.try_soon = lambda onion: None
 module.proven = lambda domain, own: None
 module.write = lambda known: None
+module.address_of = lambda onion: "to " + onion
+ways.relays.to = lambda address, host, port: address
 for onion in json.loads(sys.argv[4]):
     ways.left[onion] = 1e12
 print(json.dumps([module.answer(ways, "way " + key) for key in json.loads(sys.argv[3])]))`,
@@ -69,7 +72,7 @@ print(json.dumps([module.answer(ways, "way " + key) for key in json.loads(sys.ar
       JSON.stringify(requests),
       JSON.stringify(left),
     );
-  const byOnion = (onion: string) => `OK smtp-by-tor:[${onion}]:25`;
+  const byOnion = (onion: string) => `OK smtp-by-tor:[to ${onion}]:10125`;
 
   test("is the pinned peer's onion name, whatever the letters' case, and no other domain's", () => {
     const peers = { "b.example": { address: "b.onion", only: false } };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
 import { type OnionIdentity, onionIdentity, servedNames } from "../../components/onion.ts";
+import { clientSettings } from "../../components/outputs.ts";
 import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
 import * as check from "../../components/roles/check.ts";
 import * as clock from "../../components/roles/clock.ts";
@@ -75,7 +76,10 @@ async function rolesFor(settings: ReturnType<typeof settingsOf>) {
     [volume.folder, volumeOf],
     [storage.folder, mounted],
     [tls.folder, material],
-    [users.folder, users.variables(settings)],
+    [
+      users.folder,
+      { ...users.variables(settings), ...users.clientVariables(forClients(settings)) },
+    ],
     [postfix.folder, postfix.variables(settings, services)],
     [dovecot.folder, dovecot.variables(settings)],
     [check.folder, {}],
@@ -87,6 +91,12 @@ async function rolesFor(settings: ReturnType<typeof settingsOf>) {
     }),
   );
 }
+
+const forClients = (settings: Settings) => ({
+  settings: clientSettings(settings),
+  ca: "CA",
+  onionCa: null,
+});
 
 type Row = [RoleFolder, Record<string, pulumi.Input<string>>];
 
@@ -109,7 +119,7 @@ const outwardFor = (settings: Settings): Row[] => [
   ...(settings.tor?.managed
     ? [[onionMail.folder, onionMail.variables(settings, {})] satisfies Row]
     : []),
-  [smarthost.folder, { host: "h", port: "1", user: "u", password: "KEY-CANARY" }],
+  [smarthost.folder, { hop: "[h]:1", user: "u", password: "KEY-CANARY" }],
 ];
 
 const valuesOf = (inputs: Record<string, pulumi.Input<string>>) =>

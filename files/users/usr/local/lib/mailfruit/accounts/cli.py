@@ -10,7 +10,7 @@ import sys
 
 import argcomplete
 
-from accounts import aliases, check, store, users
+from accounts import aliases, check, clients, store, users
 from accounts.names import Refusal
 from accounts.report import Report
 
@@ -64,6 +64,8 @@ def user_commands(user):
     add.add_argument("--origin", choices=["admin", "debug"], default="admin", help=argparse.SUPPRESS)
     user.add("list", users.list_all, "all mailboxes: address, room, state")
     user.add("show", users.show, "all about a mailbox", "mailboxes")
+    user.add("settings", clients.show, "what its owner types into a mail program", "mailboxes"
+             ).add_argument("--qr", action="store_true", help="as a QR code")
     user.add("passwd", users.passwd, "change the password; the present one is needed", "mailboxes",
              "the present password, the new one")
     user.add("invite", users.invite_again, "a new invitation for a mailbox without a password", "mailboxes")

@@ -5,7 +5,8 @@ import subprocess
 import time
 
 LONGEST_HOURS = 4
-BY_TOR = ("smtp-by-tor", "smarthost")
+# Where Postfix connects to in place of onion services and the smarthost (onion-mail), and what it says where that is off.
+BY_TOR = ("[127.200.", "[127.199.0.1]", "socketmap:unix:/run/onion-mail")
 
 
 def waiting():
@@ -20,9 +21,4 @@ def stuck(mails, now=None):
     return [(recipient["address"], recipient.get("delay_reason", "no reason known"))
             for mail in mails if mail["arrival_time"] < oldest
             for recipient in mail["recipients"]
-            if ".onion" in recipient.get("delay_reason", "") or by_tor(recipient)]
-
-
-def by_tor(recipient):
-    """Postfix says of a client that can't be run only which one it is."""
-    return any(name in recipient.get("delay_reason", "") for name in BY_TOR)
+            if any(place in recipient.get("delay_reason", "") for place in BY_TOR)]

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { before, test } from "node:test";
+import type { TorNetwork } from "../../sandbox/world/tor.ts";
+import { inNetwork, joinTor, plainLogin, upTor } from "./by-tor.ts";
+import { Dialogue } from "./dialogue.ts";
+import { TestServer } from "./server.ts";
+
+let tor: TorNetwork;
+let here: TestServer;
+let there: TestServer;
+before(async () => {
+  tor = await joinTor();
+  here = await upTor(tor);
+  const pinned = (server: TestServer) => ({
+    onionPeers: {
+      [server.outputs.mailDomain]: { address: server.outputs.onion.smtp ?? "", only: true },
+    },
+  });
+  there = await TestServer.up("tor-b", { ...inNetwork(tor), ...pinned(here) });
+  here = await upTor(tor, pinned(there));
+  await here.run(blackhole("add", there));
+  await there.run(blackhole("add", here));
+});
+
+/** Closes or opens all ways in the clear between two servers. */
+const blackhole = (verb: "add" | "del", { outputs: { ipv4, ipv6 } }: TestServer) =>
+  `ip route ${verb} blackhole ${ipv4}; ip -6 route ${verb} blackhole ${ipv6}`;
+
+/** Hands in a mail at one server for the other's user; its subject. */
+async function write(from: TestServer, to: TestServer): Promise<string> {
+  const { ipv4: host, serverHostname: servername, ca, testUser } = from.outputs;
+  const subject = randomUUID();
+  const smtp = await Dialogue.open({ host, port: 465, servername, ca, wrapped: true });
+  await smtp.smtp();
+  await smtp.smtp("EHLO client.example");
+  await smtp.smtp(`AUTH PLAIN ${plainLogin(testUser)}`);
+  await smtp.smtp(`MAIL FROM:<${testUser.address}>`);
+  assert.match(await smtp.smtp(`RCPT TO:<${to.outputs.testUser.address}>`), /^250 /);
+  await smtp.smtp("DATA");
+  assert.match(await smtp.smtp(`Subject: ${subject}\r\n\r\nhello\r\n.`), /^250 /);
+  smtp.close();
+  return subject;
+}
+
+/** Waits for a mail in the other's inbox, and says where it was handed over: the relay of the last that was sent. */
+async function arrives(from: TestServer, to: TestServer, subject: string): Promise<string> {
+  const { address } = to.outputs.testUser;
+  await to.run(
+    `for i in $(seq 300); do doveadm search -u ${address} mailbox INBOX header subject ${subject} 2>/dev/null | grep -q . && exit 0; sleep 0.1; done; exit 1`,
+  );
+  const sent = await from.run(
+    `journalctl -u postfix -o cat --no-pager | grep 'to=<${address}>.*status=sent' | tail -1`,
+  );
+  return /relay=([^,]*)/.exec(sent)?.[1] ?? "";
+}
+
+/** Where onion-mail passes on by Tor. */
+const byOnion = /^127\.200\.\d+\.\d+\[/;
+
+test("two servers exchange mail by onion, with all ways in the clear closed between them", async () => {
+  for (const [from, to] of [
+    [here, there],
+    [there, here],
+  ] as const)
+    assert.match(await arrives(from, to, await write(from, to)), byOnion);
+});
+
+test("with Tor killed in the middle mail waits, and none is lost", async () => {
+  const before = await write(here, there);
+  await here.run("systemctl kill --signal=KILL tor@default; systemctl stop tor@default");
+  const written = [before];
+  for (let count = 0; count < 5; count++) written.push(await write(here, there));
+  await here.run(
+    "for i in $(seq 100); do postqueue -j | grep -c 'delay_reason' | grep -qx 5 && exit 0; sleep 0.2; done; mailq; exit 1",
+  );
+  await here.run(
+    "systemctl start tor@default; /usr/local/lib/mailfruit/tor-ready --wait 60; postqueue -f",
+  );
+  for (const subject of written) await arrives(here, there, subject);
+});
+
+const authority = "/usr/local/share/ca-certificates/other.crt";
+
+const forget = (server: TestServer) =>
+  server.run(
+    "systemctl stop onion-mail; rm -f /var/lib/onion-mail/proven.json; systemctl start onion-mail",
+  );
+
+test("a published onion name is trusted when the server there proves to be the domain's, and not before", async () => {
+  there = await TestServer.up("tor-b", inNetwork(tor));
+  await there.run(blackhole("del", here));
+  await here.run(blackhole("del", there));
+  await there.run(`rm -f ${authority}; update-ca-certificates >/dev/null 2>&1`); // of an earlier run
+  await forget(there);
+  const unproven = await arrives(there, here, await write(there, here));
+  assert.match(unproven, new RegExp(`^${here.outputs.serverHostname}\\[`), "in the clear");
+  await there.run(`cat >${authority}; update-ca-certificates >/dev/null 2>&1`, here.outputs.ca);
+  await forget(there);
+  const proven = await arrives(there, here, await write(there, here));
+  assert.match(proven, byOnion);
+});
+
+test("while its onion service is out of reach, a peer that may be reached in the clear gets its mail there", async () => {
+  await here.run("systemctl stop tor@default");
+  try {
+    const { mailDomain, serverHostname } = here.outputs;
+    await there.run(
+      `for i in $(seq 60); do postmap -q x@${mailDomain} socketmap:unix:/run/onion-mail/socket:way >/dev/null || exit 0; sleep 1; done; exit 1`,
+    );
+    const relay = await arrives(there, here, await write(there, here));
+    assert.match(relay, new RegExp(`^${serverHostname}\\[`));
+  } finally {
+    await here.run("systemctl start tor@default");
+  }
+});
