@@ -61,7 +61,7 @@ module = importlib.util.module_from_spec(importlib.util.spec_from_loader("onion_
 loader.exec_module(module)
 ways = module.Ways(json.loads(sys.argv[2]))
 ways.try_soon = lambda onion: None
-module.proven = lambda domain, own: None
+module.proven = lambda domain, own: (None, 1)
 module.write = lambda known: None
 module.address_of = lambda onion: "to " + onion
 ways.relays.to = lambda address, host, port: address
