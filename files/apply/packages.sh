@@ -118,7 +118,7 @@ main() {
     explain "packages that an earlier run left half installed could not be set up."
   # Its role has Postfix' configuration; Debian would take six seconds to make one that is then thrown away.
   echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
-  [ ! -x "$tor_ready" ] || "$tor_ready" --wait 300 || fail "see above; then run \`pulumi up\` again, it goes on where it stopped."
+  [ ! -x "$tor_ready" ] || "$tor_ready" --wait 300 || fail "Tor is not ready, see above. Where it is blocked, set torBridges; without Tor: \`pulumi config set useTor false\`. Then run \`pulumi up\` again; it goes on where it stopped."
   follow fetched update || explain "the package lists could not be fetched from Debian's mirror."
   [ -z "$(circuit)" ] || follow fetched --no-install-recommends --download-only full-upgrade $packages ||
     explain "the packages could not be fetched from Debian's mirror."
