@@ -11,9 +11,10 @@ import { z } from "zod";
 import { endpoint, systemError } from "../sandbox/providers/command/go-text.ts";
 import { parseHostKey } from "../sandbox/providers/command/host-key.ts";
 import { parsePrivateKey } from "../sandbox/providers/command/private-key.ts";
+import { isOnionAddress } from "../settings/onion-address.ts";
 import type { Access } from "./access.ts";
 import { commandLine } from "./quote.ts";
-import { connectByTor, isOnion, TorError } from "./tor-proxy.ts";
+import { connectByTor, TorError } from "./tor-proxy.ts";
 
 /** The server can't be reached, or was lost; the message says where, why, and what to do. */
 export class ConnectionError extends Error {
@@ -57,7 +58,7 @@ export async function connect(access: Access, options: { sock?: Duplex } = {}): 
   const key = parsePrivateKey(access.privateKey, undefined);
   const methods: AnyAuthMethod[] = [{ type: "publickey", username: user, key }];
   let mismatch = false;
-  const sock = options.sock ?? (isOnion(host) ? await byTor(access) : undefined);
+  const sock = options.sock ?? (isOnionAddress(host) ? await byTor(access) : undefined);
   const config: ConnectConfig = {
     ...(sock ? { sock } : { host, port }),
     ...keepalive,
@@ -117,6 +118,17 @@ export async function onServer(
   }
 }
 
+/** A program that runs on a server. */
+export interface Program {
+  readonly channel: ClientChannel;
+  /**
+   * Its exit code, 128 + number where a signal ended it, once all that it writes is read.
+   *
+   * @throws ConnectionError where the connection is lost before it has ended.
+   */
+  readonly exitCode: Promise<number>;
+}
+
 /** A connection to a server, on which programs run as root. It has to be closed. */
 export class Server {
   readonly #client: ssh2.Client;
@@ -135,33 +147,35 @@ export class Server {
    * @throws ConnectionError where it can't be started, or the connection is lost before it has ended.
    */
   async run(argv: string[], { stdin = "", stdout, stderr }: Streams): Promise<number> {
-    const channel = await this.open(argv);
+    const { channel, exitCode } = await this.open(argv);
     channel.pipe(stdout, { end: false });
     channel.stderr.pipe(stderr, { end: false });
     if (typeof stdin === "string") channel.end(stdin);
     else stdin.pipe(channel);
     try {
-      return await this.exitCode(channel);
+      return await exitCode;
     } finally {
       if (typeof stdin !== "string") stdin.unpipe(channel).pause();
     }
   }
 
-  /** A program's channel, for who deals with its streams himself; with `pty` it has a terminal. */
-  open(argv: string[], options: { pty?: PseudoTtyOptions } = {}): Promise<ClientChannel> {
+  /** Starts a program, for who deals with its streams himself; with `pty` it has a terminal. */
+  open(argv: string[], options: { pty?: PseudoTtyOptions } = {}): Promise<Program> {
     const sudo = this.#access.user === "root" ? [] : ["sudo", "-n", "--"];
     return new Promise((resolve, reject) => {
       this.#client.exec(commandLine([...sudo, ...argv]), options, (error, channel) => {
         if (error)
           return reject(new ConnectionError(`${whereOf(this.#access)}: ${error.message}.`));
         channel.on("error", () => {}); // it may end without reading: its exit code tells
-        resolve(channel);
+        // Listened for at once: start and end of a short program may come in one piece.
+        const exitCode = this.#exitCode(channel);
+        exitCode.catch(() => {}); // who waits for it hears of it
+        resolve({ channel, exitCode });
       });
     });
   }
 
-  /** Waits for the end of a program and of what it writes. */
-  async exitCode(channel: ClientChannel): Promise<number> {
+  async #exitCode(channel: ClientChannel): Promise<number> {
     let exit: number | undefined;
     channel.on("exit", (code: number | null, signal?: string) => {
       exit = code ?? 128 + signalNumber(signal);

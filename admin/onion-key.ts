@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 import { base32 } from "../settings/onion-address.ts";
 import { type ServiceName, serviceNames } from "../settings/tor.ts";
 
@@ -19,12 +19,6 @@ export function clientKey(privateKey = generateKeyPairSync("x25519").privateKey)
   if (x === undefined || d === undefined) throw new Error("that is no x25519 key");
   const encode = (part: string) => base32(Buffer.from(part, "base64url")).toUpperCase();
   return { publicKey: encode(x), secretKey: encode(d) };
-}
-
-/** A private key of its 32 bytes, for what is known already (RFC 7748). */
-export function x25519Key(secret: Buffer): KeyObject {
-  const pkcs8 = Buffer.from("302e020100300506032b656e04220420", "hex");
-  return createPrivateKey({ key: Buffer.concat([pkcs8, secret]), format: "der", type: "pkcs8" });
 }
 
 /** What to do with a pair: a text for the administrator, with the private key in it. */

@@ -7,7 +7,7 @@ import type { Server } from "./connect.ts";
  */
 export async function runOnOurTerminal(server: Server, argv: string[]): Promise<number> {
   const { stdin, stdout } = process;
-  const channel = await server.open(argv, {
+  const { channel, exitCode } = await server.open(argv, {
     pty: {
       term: process.env.TERM ?? "dumb",
       cols: stdout.columns,
@@ -15,7 +15,6 @@ export async function runOnOurTerminal(server: Server, argv: string[]): Promise<
       modes: { ECHO: 0 },
     },
   });
-  const ended = server.exitCode(channel);
   const resize = () => channel.setWindow(stdout.rows, stdout.columns, 0, 0);
   stdout.on("resize", resize);
   const restore = rawMode();
@@ -23,7 +22,7 @@ export async function runOnOurTerminal(server: Server, argv: string[]): Promise<
   channel.pipe(stdout, { end: false });
   channel.stderr.resume(); // a terminal has one output; what nobody reads never ends
   try {
-    return await ended;
+    return await exitCode;
   } finally {
     restore();
     stdout.off("resize", resize);

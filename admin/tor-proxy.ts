@@ -1,6 +1,5 @@
 import type { Socket } from "node:net";
 import { SocksClient } from "socks";
-import { isOnionAddress } from "../settings/onion-address.ts";
 
 /** Where Tor's SOCKS port is. */
 export interface TorProxy {
@@ -66,6 +65,3 @@ export async function connectByTor(
     throw new TorError(whyNot(message, `${target.host} port ${target.port}`, proxy));
   }
 }
-
-/** Whether a host is reached by Tor only. */
-export const isOnion = (host: string) => isOnionAddress(host);

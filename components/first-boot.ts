@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { TorSettings } from "../settings/tor.ts";
+import { isHidden, type TorSettings } from "../settings/tor.ts";
 import type { OnionIdentity } from "./onion.ts";
 import { filesOf, type ServerFile } from "./role.ts";
 import * as downloads from "./roles/downloads.ts";
@@ -39,7 +39,7 @@ export function firstBoot(
         ...filesOf(tor.folder, torrc),
         ...filesOf(downloads.folder, downloads.variables(settings)),
         ...sshFiles(settings),
-        ...(settings.onionOnly === "all" ? hiddenFiles(settings) : []),
+        ...(isHidden({ tor: settings }) ? hiddenFiles(settings) : []),
       ]),
     ),
   );
@@ -60,7 +60,6 @@ const hiddenFiles = (settings: TorSettings) =>
 const policy = { path: "/usr/sbin/policy-rc.d", text: "#!/bin/sh\nexit 101\n", mode: "0755" };
 
 function configuration(settings: TorSettings, files: ServerFile[]): FirstBoot {
-  const isHidden = settings.onionOnly === "all";
   return {
     package_update: true,
     packages: packagesBeforeTor(settings)?.packages ?? [],
@@ -72,7 +71,7 @@ function configuration(settings: TorSettings, files: ServerFile[]): FirstBoot {
       defer: path !== policy.path && !path.startsWith("/etc/ssh/"),
     })),
     runcmd: [
-      ...(isHidden ? startHidden : []),
+      ...(isHidden({ tor: settings }) ? startHidden : []),
       ["/usr/local/lib/mailfruit/onion-folders", "make"],
       ["rm", "-f", policy.path],
       ["systemctl", "enable", "--now", "tor.service"],

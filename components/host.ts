@@ -1,6 +1,6 @@
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { isOnion } from "../admin/tor-proxy.ts";
+import { isOnionAddress } from "../settings/onion-address.ts";
 import { forwardTo } from "./forwarder.ts";
 import { readTemplate, render } from "./template.ts";
 
@@ -140,7 +140,7 @@ export class Host extends pulumi.ComponentResource {
 
 /** An onion name is reached by a port on this machine. */
 const wayTo = (address: string, port: number) =>
-  isOnion(address) ? forwardTo(address, port) : { host: address, port };
+  isOnionAddress(address) ? forwardTo(address, port) : { host: address, port };
 
 const libraryDir = "/usr/local/lib/mailfruit";
 

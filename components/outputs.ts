@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { isOnion } from "../admin/tor-proxy.ts";
+import { isOnionAddress } from "../settings/onion-address.ts";
 import type { Settings } from "../settings.ts";
 import type { SshAccess } from "./host.ts";
 
@@ -24,7 +24,9 @@ export function sshCommand(ssh: SshAccess): pulumi.Output<string> {
     const [type, key] = hostKey.split(" ");
     const known = `-o UserKnownHostsFile=/dev/null -o KnownHostsCommand='/bin/echo %H ${type} ${key}'`;
     // openbsd's nc: the proxy looks the name up
-    const byTor = isOnion(address) ? ` -o ProxyCommand='nc -X 5 -x 127.0.0.1:9050 %h %p'` : "";
+    const byTor = isOnionAddress(address)
+      ? ` -o ProxyCommand='nc -X 5 -x 127.0.0.1:9050 %h %p'`
+      : "";
     return `pulumi stack output sshPrivateKey --show-secrets | ssh-add -q -t 60 - && ssh -o StrictHostKeyChecking=yes ${known}${byTor} -p ${ssh.port} ${ssh.user}@${address}`;
   });
 }

@@ -150,7 +150,7 @@ export class Role extends pulumi.ComponentResource {
       `components/roles/${folder.name}.ts`,
     );
     this.text = pulumi.output(args.variables).apply((values) => renderRole(folder, values));
-    const after = Role.commandsOf(args.after ?? []);
+    const after = (args.after ?? []).map((one) => (one instanceof Role ? one.#command : one));
     this.#command = host.command(folder.name, {
       run: applyProgram,
       stdin: this.text,
@@ -159,11 +159,6 @@ export class Role extends pulumi.ComponentResource {
       parent: this,
     });
     this.registerOutputs({});
-  }
-
-  /** What to wait for: of a role its command, of anything else itself. */
-  static commandsOf(resources: pulumi.Resource[]): pulumi.Resource[] {
-    return resources.map((one) => (one instanceof Role ? one.#command : one));
   }
 }
 

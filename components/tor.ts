@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { ServiceName, TorSettings } from "../settings/tor.ts";
+import { isHidden, type ServiceName, type TorSettings } from "../settings/tor.ts";
 import type { FirstPackages } from "./host.ts";
 import { certificateOfOwnCa, onionSeed, selfSignedCertificate, type TlsMaterial } from "./keys.ts";
 import { type OnionIdentity, onionIdentity } from "./onion.ts";
@@ -44,7 +44,7 @@ export function packagesBeforeTor(settings: TorSettings | null): FirstPackages |
   if (!settings) return null;
   const { proxy, managed } = settings;
   const ours = managed ? tor.folder.manifest.packages : [];
-  const filter = settings.onionOnly === "all" ? hidden.folder.manifest.packages : [];
+  const filter = isHidden({ tor: settings }) ? hidden.folder.manifest.packages : [];
   const apply = ["python3", "python3-yaml"];
   return {
     packages: [...downloads.folder.manifest.packages, ...ours, ...filter, ...apply].sort(),
@@ -77,6 +77,6 @@ function ownTor(
   const torrc = tor.variables(settings, identity.names, sshPort);
   const secret = { secret: settings.secretLines };
   const running = role(tor, torrc, [keys], secret);
-  if (settings.onionOnly !== "all") return [keys, running];
+  if (!isHidden({ tor: settings })) return [keys, running];
   return [keys, running, role(hidden, hidden.variables(settings), [running], secret)];
 }

@@ -44,6 +44,10 @@ export interface TorSettings {
 /** Whether nobody is to learn where the server is: it speaks to nobody but by Tor. */
 export const isHidden = ({ tor }: { tor: TorSettings | null }) => tor?.onionOnly === "all";
 
+/** Whether users come by onion only. */
+export const hidesUsers = ({ tor }: { tor: TorSettings | null }) =>
+  tor?.onionOnly === "users" || isHidden({ tor });
+
 export type Profile = "casual" | "colocated" | "activist";
 
 const x25519Key = z

@@ -1,10 +1,12 @@
+import { hidesUsers } from "../../settings/tor.ts";
 import type { Settings } from "../../settings.ts";
 import { readRoleFolder } from "../role.ts";
+import { ownAddress } from "./system.ts";
 
 export const folder = readRoleFolder("dovecot");
 
 /** `listen`: all addresses, or the one of the server's own name where users come by onion only. */
-export function variables({ serverHostname, tor }: Settings) {
-  const byOnion = tor?.onionOnly === "users" || tor?.onionOnly === "all";
-  return { serverHostname, listen: byOnion ? "127.0.1.1" : "*, ::" };
+export function variables(settings: Settings) {
+  const listen = hidesUsers(settings) ? ownAddress : "*, ::";
+  return { serverHostname: settings.serverHostname, listen };
 }

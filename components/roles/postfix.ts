@@ -1,9 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
-import { isHidden } from "../../settings/tor.ts";
+import { hidesUsers, isHidden } from "../../settings/tor.ts";
 import type { Settings } from "../../settings.ts";
 import type { OnionNames } from "../onion.ts";
 import { readRoleFolder } from "../role.ts";
 import { smarthostHop } from "./smarthost.ts";
+import { ownAddress } from "./system.ts";
 import { onionPorts } from "./tor.ts";
 
 export const folder = readRoleFolder("postfix");
@@ -16,12 +17,11 @@ export function variables(
   settings: Settings,
   onion: Partial<OnionNames>,
 ): Record<string, pulumi.Input<string>> {
-  const onionOnly = settings.tor?.onionOnly ?? "false";
   return {
     serverHostname: settings.serverHostname,
     inboundTlsLevel: settings.inboundTls === "required" ? "encrypt" : "may",
-    smtpBind: onionOnly === "all" ? localOnly : "",
-    usersBind: onionOnly === "all" || onionOnly === "users" ? localOnly : "",
+    smtpBind: isHidden(settings) ? ownOnly : "",
+    usersBind: hidesUsers(settings) ? ownOnly : "",
     wayOut: wayOut(settings),
     transports: transports(settings).join("\n") || "# none",
     onionListeners: pulumi
@@ -30,8 +30,7 @@ export function variables(
   };
 }
 
-/** The server's own name leads here (/etc/hosts), for its own check. */
-const localOnly = "127.0.1.1:";
+const ownOnly = `${ownAddress}:`;
 
 /** Where mail to others goes. */
 function wayOut(settings: Settings): string {
@@ -41,7 +40,7 @@ function wayOut(settings: Settings): string {
     : "transport_maps =";
   if (smarthost)
     return `${maps}\ndefault_transport = smarthost:${smarthostHop(settings, smarthost)}`;
-  if (tor?.onionOnly !== "all") return maps;
+  if (!isHidden(settings)) return maps;
   return `${maps}\n# Nobody but Tor gets out of here (files/hidden).\ndefault_transport = error:5.4.4 this server sends by onion only, and knows none of that domain`;
 }
 

@@ -56,12 +56,13 @@ export async function makeMachine(
   throw new Error(`${name} did not become active`);
 }
 
+/** All droplets that there are, Pulumi's too. */
+export const allDroplets = async () =>
+  z.looseObject({ droplets: z.array(droplet) }).parse(await call("GET", "droplets?per_page=200"));
+
 /** A machine of this name that is on; undefined where there is none. */
 export async function findMachine(name: string): Promise<SandboxMachine | undefined> {
-  const all = z
-    .looseObject({ droplets: z.array(droplet) })
-    .parse(await call("GET", "droplets?per_page=200"));
-  const found = all.droplets.find((one) => one.name === name);
+  const found = (await allDroplets()).droplets.find((one) => one.name === name);
   return found && machineIn(found);
 }
 

@@ -65,13 +65,13 @@ export class TorNetwork {
     const file = `${onionAuth}/${onion}.auth_private`;
     const line = `${onion.replace(/\.onion$/, "")}:descriptor:x25519:${secret.toUpperCase()}\n`;
     await this.run(`umask 077 && cat >${file}`, line);
-    await this.#reload();
+    await this.newCircuits(); // a client that runs keeps the descriptor that it could read before
   }
 
   /** Takes the client's private key for an onion service away. */
   async forget(onion: string): Promise<void> {
     await this.run(`rm -f ${onionAuth}/${onion}.auth_private`);
-    await this.#reload();
+    await this.newCircuits(); // a client that runs keeps the descriptor that it could read before
   }
 
   /** The client begins anew: it remembers no circuit and no descriptor. */
@@ -102,11 +102,6 @@ export class TorNetwork {
     await listenInNamespace(relay, namespace, this.machine.ipv4, apiPort);
     const url = `http://${this.machine.ipv4}:${apiPort}`;
     return { url, from, [Symbol.asyncDispose]: async () => void relay.close() };
-  }
-
-  /** A restart: a client that runs keeps the descriptor that it could read before. */
-  #reload(): Promise<void> {
-    return this.newCircuits();
   }
 }
 

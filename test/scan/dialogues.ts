@@ -1,4 +1,4 @@
-import { Dialogue } from "../system/dialogue.ts";
+import { Dialogue, plainLogin } from "../system/dialogue.ts";
 import { type Place, withoutNames } from "./place.ts";
 
 /** What a scan has seen: a name for each look, such as "25 EHLO", and what the server said. */
@@ -30,9 +30,6 @@ async function ask(place: Place, seen: Seen, steps: [string, () => Promise<strin
     );
   }
 }
-
-const plainLogin = (address: string, password: string) =>
-  Buffer.from(`\0${address}\0${password}`).toString("base64");
 
 /** SMTP: greeting, EHLO before and after TLS, and answers to what is wrong. */
 export async function smtp(place: Place, port: 25 | 465 | 587): Promise<Seen> {
@@ -98,7 +95,8 @@ export async function smtpLogin(place: Place, port: 465 | 587): Promise<Seen> {
     await dialogue.smtp("EHLO outside.example");
   }
   const { address, password } = place.login;
-  const login = (word: string) => dialogue.smtp(`AUTH PLAIN ${plainLogin(address, word)}`);
+  const login = (word: string) =>
+    dialogue.smtp(`AUTH PLAIN ${plainLogin({ address, password: word })}`);
   await timed(seen, `${port} wrong password`, place, () => login("not the one"));
   await ask(place, seen, [
     [`${port} right password`, () => login(password)],
@@ -161,11 +159,11 @@ export async function sieve(place: Place): Promise<Seen> {
   const dialogue = await open(place, 4190);
   const { address, password } = place.login;
   const login = (word: string) =>
-    dialogue.sieve(`AUTHENTICATE "PLAIN" "${plainLogin(address, word)}"`);
+    dialogue.sieve(`AUTHENTICATE "PLAIN" "${plainLogin({ address, password: word })}"`);
   // On a connection of its own: after a refused login Dovecot takes the next one for its continuation.
   const clear = await open(place, 4190);
   await clear.sieve();
-  const inTheClear = `AUTHENTICATE "PLAIN" "${plainLogin(address, password)}"`;
+  const inTheClear = `AUTHENTICATE "PLAIN" "${plainLogin({ address, password })}"`;
   await ask(place, seen, [["4190 login in the clear", () => clear.sieve(inTheClear)]]);
   clear.close();
   await ask(place, seen, [

@@ -53,7 +53,7 @@ function directly(host: string, port: number): Promise<Socket> {
   });
 }
 
-/** Takes out of what a server says what every server has for itself: names and numbers of its own. */
+/** Takes out of what a server says what every server has for itself: names, numbers and the time that it took. */
 export function withoutNames(place: Place, text: string): string {
   const named = place.names.reduce((all, name) => all.replaceAll(name, "HOST"), text);
   return named
@@ -61,5 +61,6 @@ export function withoutNames(place: Place, text: string): string {
     .replaceAll(/(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)/g, "ADDRESS")
     .replaceAll(/queued as \w+/g, "queued as ID")
     .replaceAll(/<[\w+/=]{12,}>/g, "<SESSION>")
+    .replaceAll(/\((?:\d+\.\d{3} \+ )+\d+\.\d{3} secs\)/g, "(TIME)")
     .replaceAll("\r", "");
 }

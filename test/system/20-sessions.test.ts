@@ -4,7 +4,7 @@ import { before, describe, test } from "node:test";
 import type { SecureVersion } from "node:tls";
 import { createTransport } from "nodemailer";
 import { readMail } from "../../sandbox/world/reader.ts";
-import { Dialogue } from "./dialogue.ts";
+import { Dialogue, plainLogin } from "./dialogue.ts";
 import { TestServer } from "./server.ts";
 
 let alpha: TestServer;
@@ -34,7 +34,7 @@ async function encrypted(port: number, more: Parameters<typeof to>[1] = {}): Pro
 }
 
 const plain = (user: string, password: string) =>
-  `AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString("base64")}`;
+  `AUTH PLAIN ${plainLogin({ address: user, password })}`;
 
 const families: [string, () => string][] = [
   ["IPv4", () => alpha.outputs.ipv4],
@@ -222,8 +222,7 @@ describe("port 993", () => {
 });
 
 test("filters are kept by ManageSieve, which takes a login only after STARTTLS", async () => {
-  const { address, password } = alpha.outputs.testUser;
-  const login = Buffer.from(`\0${address}\0${password}`).toString("base64");
+  const login = plainLogin(alpha.outputs.testUser);
   const clear = await to(4190);
   assert.match(await clear.sieve(), /^"SASL" ""/m);
   assert.match(await clear.sieve(`AUTHENTICATE "PLAIN" "${login}"`), /^NO \(ENCRYPT-NEEDED\)/m);

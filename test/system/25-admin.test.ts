@@ -75,13 +75,13 @@ const otherKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUBLDlqhqzyWt0vUvyYrCvP+E
 
 test("a program's terminal has the size of ours and shows nothing of what is typed", async () => {
   const server = await connect(await accessOf("test-alpha"));
-  const channel = await server.open(["sh", "-c", "stty size; stty -a"], {
+  const { channel, exitCode } = await server.open(["sh", "-c", "stty size; stty -a"], {
     pty: { cols: 77, rows: 11, modes: { ECHO: 0 } },
   });
   const shown = new Shown();
   channel.pipe(shown);
   channel.stderr.resume();
-  assert.equal(await server.exitCode(channel), 0);
+  assert.equal(await exitCode, 0);
   server.close();
   assert.match(shown.text, /^11 77\r\n[\s\S]* -echo /);
 });

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../admin/connect.ts";
+import { clientKey } from "../../admin/onion-key.ts";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { base32 } from "../../settings/onion-address.ts";
-import { joinTor, OnionClient, plainLogin, upTor } from "./by-tor.ts";
-import type { Dialogue } from "./dialogue.ts";
+import { joinTor, OnionClient, upTor } from "./by-tor.ts";
+import { type Dialogue, plainLogin } from "./dialogue.ts";
 import type { TestServer } from "./server.ts";
+import { logIn, submit } from "./submit.ts";
 
 let tor: TorNetwork;
 let server: TestServer;
@@ -67,20 +68,6 @@ suite("software comes through Tor alone", () => {
 const refused = /^(?:4|5)\d\d /;
 const login = () => plainLogin(server.outputs.testUser);
 
-async function authenticated(dialogue: Dialogue): Promise<Dialogue> {
-  await dialogue.smtp("EHLO client.example");
-  assert.match(await dialogue.smtp(`AUTH PLAIN ${login()}`), /^235 /);
-  return dialogue;
-}
-
-/** Hands in a mail; SMTP's last answer. */
-async function send(dialogue: Dialogue, from: string, to: string, subject: string) {
-  await dialogue.smtp(`MAIL FROM:<${from}>`);
-  await dialogue.smtp(`RCPT TO:<${to}>`);
-  await dialogue.smtp("DATA");
-  return dialogue.smtp(`From: <${from}>\r\nTo: <${to}>\r\nSubject: ${subject}\r\n\r\nhello\r\n.`);
-}
-
 async function startTls(port: 587): Promise<Dialogue> {
   const dialogue = await client.open(port);
   await dialogue.smtp();
@@ -103,7 +90,7 @@ suite("a mail client by onion", () => {
       const heard = imap.idle(`i${number}`, /^\* \d+ EXISTS\r\n/m);
       const smtp = await open();
       if (number === 0) await smtp.smtp();
-      assert.match(await send(await authenticated(smtp), address, address, subject), /^250 /);
+      await submit(smtp, server.outputs.testUser, address, subject);
       await heard;
       assert.match(await imap.imap(`s${number}`, `SEARCH SUBJECT ${subject}`), /\* SEARCH \d+/);
       const headers = await imap.imap(`f${number}`, "FETCH * BODY.PEEK[HEADER]");
@@ -163,7 +150,8 @@ suite("who comes by onion is a stranger", () => {
       assert.match(await smtp.smtp("RCPT TO:<carl@elsewhere.example>"), refused);
       smtp.close();
     }
-    const smtp = await authenticated(await client.wrapped(465).then(greeted));
+    const smtp = await client.wrapped(465).then(greeted);
+    await logIn(smtp, server.outputs.testUser);
     await smtp.smtp(`MAIL FROM:<ghost@${server.outputs.mailDomain}>`);
     assert.match(await smtp.smtp(`RCPT TO:<${address}>`), /^553 5\.7\.1/);
     smtp.close();
@@ -209,17 +197,6 @@ suite("who comes by onion is a stranger", () => {
 });
 
 suite("client authorization", () => {
-  /** An x25519 pair as base32, of which the server gets the public half. */
-  function pair() {
-    const { privateKey } = generateKeyPairSync("x25519");
-    const raw = (
-      key: { export(options: { format: "der"; type: "pkcs8" | "spki" }): Buffer },
-      type: "pkcs8" | "spki",
-    ) => base32(key.export({ format: "der", type }).subarray(-32));
-    const again = createPrivateKey(privateKey.export({ format: "pem", type: "pkcs8" }));
-    return { secret: raw(again, "pkcs8"), public: raw(createPublicKey(again), "spki") };
-  }
-
   const reaches = async () => {
     const socket = await client.connect("ssh", 22).catch(() => null);
     socket?.destroy();
@@ -227,16 +204,16 @@ suite("client authorization", () => {
   };
 
   test("lets in who has the right key, and neither strangers nor wrong keys", async () => {
-    const [anna, bert] = [pair(), pair()];
-    const services = { ssh: { clients: { anna: anna.public } } };
+    const [anna, bert] = [clientKey(), clientKey()];
+    const services = { ssh: { clients: { anna: anna.publicKey } } };
     await upTor(tor, { onionServices: services });
     const name = client.name("ssh");
     await sleep(2000); // the descriptor is published anew
     await tor.newCircuits();
     assert.equal(await reaches(), false, "without a key");
-    await tor.authorize(name, bert.secret);
+    await tor.authorize(name, bert.secretKey);
     assert.equal(await reaches(), false, "with a wrong key");
-    await tor.authorize(name, anna.secret);
+    await tor.authorize(name, anna.secretKey);
     assert.equal(await reaches(), true, "with the right key");
     await tor.forget(name);
   });

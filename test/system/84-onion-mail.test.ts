@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { before, test } from "node:test";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { inNetwork, joinTor, plainLogin, upTor } from "./by-tor.ts";
+import { inNetwork, joinTor, upTor } from "./by-tor.ts";
 import { Dialogue } from "./dialogue.ts";
 import { TestServer } from "./server.ts";
+import { submit } from "./submit.ts";
 
 let tor: TorNetwork;
 let here: TestServer;
@@ -30,18 +30,15 @@ const blackhole = (verb: "add" | "del", { outputs: { ipv4, ipv6 } }: TestServer)
 /** Hands in a mail at one server for the other's user, or for another name that leads to him; its subject. */
 async function write(from: TestServer, to: TestServer, name = "test"): Promise<string> {
   const { ipv4: host, serverHostname: servername, ca, testUser } = from.outputs;
-  const subject = randomUUID();
   const smtp = await Dialogue.open({ host, port: 465, servername, ca, wrapped: true });
   await smtp.smtp();
-  await smtp.smtp("EHLO client.example");
-  await smtp.smtp(`AUTH PLAIN ${plainLogin(testUser)}`);
-  await smtp.smtp(`MAIL FROM:<${testUser.address}>`);
-  assert.match(await smtp.smtp(`RCPT TO:<${name}@${to.outputs.mailDomain}>`), /^250 /);
-  await smtp.smtp("DATA");
-  assert.match(await smtp.smtp(`Subject: ${subject}\r\n\r\nhello\r\n.`), /^250 /);
+  const subject = await submit(smtp, testUser, `${name}@${to.outputs.mailDomain}`);
   smtp.close();
   return subject;
 }
+
+const flushed =
+  "for i in $(seq 45); do postqueue -j | grep -q . || exit 0; postqueue -f; sleep 4; done; mailq >&2; journalctl -u onion-mail -n 20 -o cat --no-pager >&2; exit 1";
 
 /** Waits for a mail in the other's inbox, and says where it was handed over: the relay of the last that was sent. */
 async function arrives(
@@ -51,9 +48,11 @@ async function arrives(
   name = "test",
 ): Promise<string> {
   const { address } = to.outputs.testUser;
-  await to.run(
-    `for i in $(seq 300); do doveadm search -u ${address} mailbox INBOX header subject ${subject} 2>/dev/null | grep -q . && exit 0; sleep 0.1; done; exit 1`,
-  );
+  const inbox = `doveadm search -u ${address} mailbox INBOX header subject ${subject} 2>/dev/null | grep -q .`;
+  await Promise.all([
+    to.run(`for i in $(seq 360); do ${inbox} && exit 0; sleep 0.5; done; exit 1`),
+    from.run(flushed), // a service that has just begun isn't found at once, and Postfix's own next try is in five minutes
+  ]);
   const sent = await from.run(
     `journalctl -u postfix -o cat --no-pager | grep 'to=<${name}@${to.outputs.mailDomain}>.*status=sent' | tail -1`,
   );
@@ -89,7 +88,7 @@ test("a published onion name is trusted when the server there proves to be the d
   await there.run(`cat >${authority}; update-ca-certificates >/dev/null 2>&1`, here.outputs.ca);
   await forget(there);
   await there.run(
-    `for i in $(seq 60); do postmap -q x@${here.outputs.mailDomain} socketmap:unix:/run/onion-mail/socket:way && exit 0; sleep 1; done; exit 1`,
+    `for i in $(seq 180); do postmap -q x@${here.outputs.mailDomain} socketmap:unix:/run/onion-mail/socket:way && exit 0; sleep 1; done; exit 1`,
   );
   // Postfix remembers the way of an address for half a minute.
   const subject = await write(there, here, "postmaster");

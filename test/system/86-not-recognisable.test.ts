@@ -9,8 +9,7 @@ import { root } from "../../sandbox/paths.ts";
 import type { Seen } from "../scan/dialogues.ts";
 import { differences, unexplained } from "../scan/reasons.ts";
 import { look, placeOf } from "../scan/scan.ts";
-import { plainLogin } from "./by-tor.ts";
-import { Dialogue } from "./dialogue.ts";
+import { Dialogue, plainLogin } from "./dialogue.ts";
 import { TestServer } from "./server.ts";
 
 // Against what a plain Debian said when `npm run scan -- --record` met it. What this does not prove: that nmap, testssl.sh

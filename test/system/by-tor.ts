@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectByTor } from "../../admin/tor-proxy.ts";
 import type { ConfigValue } from "../../sandbox/stack-config.ts";
 import { startTor, type TorNetwork } from "../../sandbox/world/tor.ts";
 import type { ServiceName } from "../../settings/tor.ts";
-import { Dialogue } from "./dialogue.ts";
+import { Dialogue, plainLogin } from "./dialogue.ts";
 import { TestServer } from "./server.ts";
+import { submit } from "./submit.ts";
 
 /** What a stack needs to be in the sandbox's Tor network; a debug stack has no Tor unless it is asked for. */
 export const inNetwork = (tor: TorNetwork): Record<string, ConfigValue> => ({
@@ -39,16 +39,10 @@ export class OnionClient {
 
   /** Hands in a mail of the test user to himself by submission; its subject. */
   async writeMail(): Promise<string> {
-    const { address } = this.#server.outputs.testUser;
-    const subject = randomUUID();
+    const user = this.#server.outputs.testUser;
     const smtp = await this.wrapped(465);
     await smtp.smtp();
-    await smtp.smtp("EHLO client.example");
-    await smtp.smtp(`AUTH PLAIN ${plainLogin(this.#server.outputs.testUser)}`);
-    await smtp.smtp(`MAIL FROM:<${address}>`);
-    await smtp.smtp(`RCPT TO:<${address}>`);
-    await smtp.smtp("DATA");
-    assert.match(await smtp.smtp(`Subject: ${subject}\r\n\r\nhello\r\n.`), /^250 /);
+    const subject = await submit(smtp, user, user.address);
     smtp.close();
     return subject;
   }
@@ -116,7 +110,3 @@ export class OnionClient {
     return { host, port, servername: host, ca: this.#server.outputs.onionCa ?? "", socket };
   }
 }
-
-/** A login as SMTP and IMAP take it (RFC 4616). */
-export const plainLogin = ({ address, password }: { address: string; password: string }) =>
-  Buffer.from(`\0${address}\0${password}`).toString("base64");

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { call, droplet } from "../../sandbox/world/machine.ts";
+import { allDroplets, call, droplet, removeMachine } from "../../sandbox/world/machine.ts";
 
 const named = z.looseObject({ name: z.string() });
 
 export const cloudApi = {
-  droplets: async () =>
-    z.looseObject({ droplets: z.array(droplet) }).parse(await call("GET", "droplets?per_page=200")),
+  droplets: allDroplets,
   domains: async () =>
     z.looseObject({ domains: z.array(named) }).parse(await call("GET", "domains?per_page=200")),
   volumes: async () =>
@@ -17,7 +16,7 @@ export const cloudApi = {
     z
       .looseObject({ ssh_keys: z.array(named) })
       .parse(await call("GET", "account/keys?per_page=200")),
-  deleteDroplet: (id: number) => call("DELETE", `droplets/${id}`),
+  deleteDroplet: removeMachine,
   /** As by the button: off at once, or on and up. */
   power: async (id: number, to: "off" | "on") => {
     await call("POST", `droplets/${id}/actions`, { type: `power_${to}` });

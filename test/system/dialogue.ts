@@ -155,3 +155,7 @@ async function secure(socket: Socket, options: DialogueOptions): Promise<TLSSock
   await once(tls, "secureConnect");
   return tls;
 }
+
+/** A login as SMTP and IMAP take it (RFC 4616). */
+export const plainLogin = ({ address, password }: { address: string; password: string }) =>
+  Buffer.from(`\0${address}\0${password}`).toString("base64");

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { inGuest } from "../../sandbox/cloud/shell.ts";
 import type { ConfigValue } from "../../sandbox/stack-config.ts";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
@@ -96,18 +95,18 @@ async function nothingIsFetched(
   run: (command: string) => Promise<string>,
   whose: "own" | "foreign",
 ) {
-  const stop = (verb: string) =>
+  const control = (verb: string) =>
     whose === "own"
       ? run(`systemctl ${verb} tor@default`)
       : tor.run(`systemctl ${verb} tor-node@client`);
-  await stop("stop");
+  await control("stop");
   try {
     const said = await run('apt-get -q update -o APT::Update::Error-Mode=any 2>&1; echo "exit $?"');
     assert.doesNotMatch(said, /^exit 0$/m);
     assert.match(said, /downloads through Tor only/);
   } finally {
-    await stop("start");
-    if (whose === "foreign") await sleep(3000);
+    if (whose === "foreign") await tor.newCircuits();
+    else await control("start");
   }
 }
 

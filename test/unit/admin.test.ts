@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
-import { Readable, Writable } from "node:stream";
+import { Duplex, Readable, Writable } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import type { Access } from "../../admin/access.ts";
 import { ConnectionError, connect, type Server } from "../../admin/connect.ts";
@@ -242,6 +242,48 @@ test("a connection that somebody else has made serves as well", async () => {
   assert.equal((await ranOn(server, ["echo", "hello"])).stdout, "hello\n");
   server.close();
 });
+
+test("a short program's exit code comes although all of it arrives at once, as by Tor", async () => {
+  const sock = new InOnePiece(connectTcp(sshd.port, "127.0.0.1"));
+  const server = await connect(access(), { sock });
+  assert.deepEqual(await ranOn(server, ["echo", "hello"]), {
+    code: 0,
+    stdout: "hello\n",
+    stderr: "",
+  });
+  server.close();
+});
+
+/** A connection on which what comes within a fifth of a second comes as one. */
+class InOnePiece extends Duplex {
+  readonly #socket: Socket;
+  #chunks: Buffer[] = [];
+
+  constructor(socket: Socket) {
+    super();
+    this.#socket = socket;
+    socket.on("data", (chunk) => {
+      if (this.#chunks.length === 0) setTimeout(() => this.#passOn(), 200);
+      this.#chunks.push(chunk);
+    });
+  }
+
+  #passOn(): void {
+    this.push(Buffer.concat(this.#chunks));
+    this.#chunks = [];
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#socket.write(chunk, () => done());
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}
 
 const noScript = missing("script", "bsdutils");
 describe("on a terminal", { skip: noScript }, () => {

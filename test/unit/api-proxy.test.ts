@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer as createHttp } from "node:http";
-import { connect, createServer, type Server } from "node:net";
+import { connect } from "node:net";
 import { suite, test } from "node:test";
 import { fetchBySocks, socksProxyFor } from "../../sandbox/providers/digitalocean/proxy.ts";
+import { FakeTor, portOf } from "./fake-tor.ts";
 
 const api = new URL("https://api.digitalocean.com/v2/droplets");
 const proxy = "socks5h://127.0.0.1:9050";
@@ -32,41 +33,25 @@ suite("DigitalOcean's API by Tor", () => {
       response.statusCode = request.method === "POST" ? 201 : 404;
       request.pipe(response);
     });
-    const asked: string[] = [];
-    const socks = createServer((client) =>
-      client.once("data", () => {
-        client.write(Buffer.from([5, 0]));
-        client.once("data", (request) => {
-          asked.push(request.subarray(5, 5 + request.readUInt8(4)).toString());
-          const target = connect(portOf(http), "127.0.0.1");
-          client.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
-          client.pipe(target).pipe(client);
-        });
-      }),
-    );
-    for (const server of [http, socks]) await once(server.listen(0, "127.0.0.1"), "listening");
-    const where = { host: "127.0.0.1", port: portOf(socks) };
+    await once(http.listen(0, "127.0.0.1"), "listening");
+    await using tor = await FakeTor.listening(0, (client) => {
+      const target = connect(portOf(http), "127.0.0.1");
+      client.pipe(target).pipe(client);
+    });
+    const where = tor.proxy;
     const options = { headers: {}, signal: AbortSignal.timeout(10_000) };
     const url = new URL("http://api.nowhere.example/v2/droplets?page=2");
     const made = await fetchBySocks(where, url, { ...options, method: "POST", body: '{"a":1}' });
     assert.deepEqual([made.status, await made.text()], [201, '{"a":1}']);
-    assert.deepEqual(asked, ["api.nowhere.example"]);
-    for (const server of [http, socks]) server.close();
+    assert.deepEqual(tor.asked, ["api.nowhere.example:80"]);
+    http.close();
   });
 
   test("goes nowhere else where the proxy is down", async () => {
-    const dead = createServer();
-    await once(dead.listen(0, "127.0.0.1"), "listening");
-    const where = { host: "127.0.0.1", port: portOf(dead) };
-    dead.close();
-    await once(dead, "close");
+    const dead = await FakeTor.listening(0);
+    const where = dead.proxy;
+    await dead[Symbol.asyncDispose]();
     const options = { method: "GET", headers: {}, signal: AbortSignal.timeout(10_000) };
     await assert.rejects(fetchBySocks(where, api, options), /ECONNREFUSED/);
   });
 });
-
-function portOf(server: Server): number {
-  const address = server.address();
-  assert.ok(address !== null && typeof address === "object");
-  return address.port;
-}

@@ -1,8 +1,20 @@
 import assert from "node:assert/strict";
-import { createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
 import { suite, test } from "node:test";
-import { clientKey, instructions, x25519Key } from "../../admin/onion-key.ts";
+import { clientKey, instructions } from "../../admin/onion-key.ts";
 import { base32, fromBase32 } from "../../settings/onion-address.ts";
+
+/** A private key of its 32 bytes (RFC 8410 section 7). */
+function x25519Key(secret: Buffer): KeyObject {
+  const pkcs8 = Buffer.from("302e020100300506032b656e04220420", "hex");
+  return createPrivateKey({ key: Buffer.concat([pkcs8, secret]), format: "der", type: "pkcs8" });
+}
 
 suite("a key of client authorization", () => {
   test("has the public half that belongs to the private one", () => {

@@ -1,55 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
 import { suite, test } from "node:test";
 import { ConnectionError, connect } from "../../admin/connect.ts";
 import { connectByTor, TorError, torProxy } from "../../admin/tor-proxy.ts";
 import { forwarderPort } from "../../components/forwarder.ts";
+import { FakeTor } from "./fake-tor.ts";
 
 const onion = "2s4yqjx5ul6okpp3f2gaunr2syex5jgbfpfvhxxbbjwnrsvbk5v3qbid.onion";
-
-/** A SOCKS proxy (RFC 1928) that answers each request with this code, and remembers what it was asked for. */
-class FakeTor implements AsyncDisposable {
-  readonly asked: string[] = [];
-  readonly #server: Server;
-
-  private constructor(answer: number) {
-    this.#server = createServer((socket) => this.#serve(socket, answer));
-  }
-
-  static async listening(answer: number): Promise<FakeTor> {
-    const tor = new FakeTor(answer);
-    tor.#server.listen(0, "127.0.0.1");
-    await once(tor.#server, "listening");
-    return tor;
-  }
-
-  get proxy() {
-    const address = this.#server.address();
-    assert.ok(address !== null && typeof address === "object");
-    return { host: "127.0.0.1", port: address.port };
-  }
-
-  #serve(socket: Socket, answer: number): void {
-    socket.on("error", () => {});
-    socket.once("data", () => {
-      socket.write(Buffer.from([5, 0]));
-      socket.once("data", (request) => {
-        const length = request.readUInt8(4);
-        const name = request.subarray(5, 5 + length).toString();
-        this.asked.push(`${name}:${request.readUInt16BE(5 + length)}`);
-        socket.write(Buffer.from([5, answer, 0, 1, 0, 0, 0, 0, 0, 0]));
-        if (answer === 0) socket.write("hello by Tor");
-        else socket.end();
-      });
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    await once(this.#server, "close");
-  }
-}
 
 suite("the administrator's Tor", () => {
   test("is the one of the proxy variables that curl knows, or the one on this machine", () => {
@@ -74,7 +31,7 @@ suite("the administrator's Tor", () => {
   });
 
   test("looks names up itself: the onion name reaches it as it is", async () => {
-    await using tor = await FakeTor.listening(0);
+    await using tor = await FakeTor.listening(0, (socket) => socket.write("hello by Tor"));
     const socket = await connectByTor({ host: onion, port: 22 }, { proxy: tor.proxy });
     const [data] = await once(socket.resume(), "data").catch(() => [Buffer.from("hello by Tor")]);
     assert.equal(String(data), "hello by Tor");
@@ -83,7 +40,7 @@ suite("the administrator's Tor", () => {
   });
 
   test("that doesn't run is named, with what to do", async () => {
-    const dead = await FakeTor.listening(0);
+    const dead = await FakeTor.listening(0, (socket) => socket.write("hello by Tor"));
     const { proxy } = dead;
     await dead[Symbol.asyncDispose]();
     await assert.rejects(connectByTor({ host: onion, port: 22 }, { proxy }), (error: unknown) => {
