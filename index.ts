@@ -1,3 +1,4 @@
+import { keyFingerprint } from "./components/keys.ts";
 import { MailServer } from "./components/mail-server.ts";
 import { clientSettings, sshAddress, sshCommand } from "./components/outputs.ts";
 import { loadSettings } from "./settings.ts";
@@ -12,10 +13,11 @@ export default {
   serverHostname: settings.serverHostname,
   ipv4: machine.ipv4,
   ipv6: machine.ipv6,
-  clientSettings: clientSettings(settings, server.onion.users),
+  clientSettings: settings.kind === "gateway" ? null : clientSettings(settings, server.onion.users),
   ca: server.ca,
   onion: server.onion,
   onionCa: server.onionCa,
+  smtpFingerprint: server.smtpTls && keyFingerprint(server.smtpTls),
   zoneFile: server.zoneFile,
   ssh: sshAddress(machine.ssh),
   sshCommand: sshCommand(machine.ssh),

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { type Kind, kindContradictions, kindFields } from "./settings/gateway.ts";
 import { type Mailbox, mailboxesText, readMailboxes } from "./settings/mailboxes.ts";
 import { isOnionAddress } from "./settings/onion-address.ts";
 import {
@@ -32,6 +33,7 @@ import {
   managesTor,
   onionOnlyIn,
   type Profile,
+  serviceNames,
   type TorSettings,
   torContradictions,
   torFields,
@@ -43,6 +45,7 @@ import {
  * This is the only place that reads configuration; all problems are reported together, before any resource is made.
  */
 export interface Settings {
+  kind: Kind;
   mailDomain: string;
   /** Fully qualified, below `mailDomain`. */
   serverHostname: string;
@@ -58,9 +61,14 @@ export interface Settings {
   tor: TorSettings | null;
   peers: OnionPeer[];
   smarthost: Smarthost | null;
+  /**
+   * Of a gateway, the SHA-256 fingerprint of the key by which its hidden server hands in mail for others; null where that
+   * has no mail passed on.
+   */
+  gatewayClient: string | null;
 }
 
-export type { Field, Mailbox, OnionPeer, Problem, Smarthost, TorSettings };
+export type { Field, Kind, Mailbox, OnionPeer, Problem, Smarthost, TorSettings };
 
 export interface DropletSettings {
   kind: "droplet";
@@ -170,6 +178,7 @@ export const fields = {
   },
   ...torFields,
   ...peerFields,
+  ...kindFields,
 } satisfies Record<string, Field>;
 
 export type Key = keyof typeof fields;
@@ -336,6 +345,7 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
   const managed = managesTor(values, values.debug ?? false);
   const onionOnly = onionOnlyIn(values, values.debug ?? false);
   peerContradictions(values, { managed, onionOnly }, report);
+  kindContradictions(values, { ...restOf(values), managesTor: managed, onionOnly }, report);
   const idle: Record<string, string> =
     machine === "existing" ? dropletKeys : machine === "droplet" ? existingKeys : {};
   for (const [key, unset] of Object.entries(idle)) {
@@ -345,6 +355,16 @@ function contradictions(values: Partial<Values>, texts: Record<string, string>):
   }
   return problems;
 }
+
+/** What a gateway has a say in, as far as it is known. */
+const restOf = ({ mailDomain, onionPeers, mailboxes, onionServices }: Partial<Values>) => ({
+  mailDomain,
+  peers: Object.entries(onionPeers ?? {}).flatMap(([domain, { address }]) =>
+    address === undefined ? [] : [domain],
+  ),
+  mailboxes: Object.keys(mailboxes ?? {}),
+  services: serviceNames.filter((name) => onionServices?.[name]),
+});
 
 /** A private key that stands in the stack's file as it is. */
 function unprotected(texts: Record<string, string>, isSecret: (key: string) => boolean): Problem[] {
@@ -388,8 +408,10 @@ function assemble(
 ): Settings {
   const { mailDomain } = values;
   return {
+    kind: values.kind,
     mailDomain,
-    serverHostname: values.serverHostname || `mail.${mailDomain}`,
+    serverHostname:
+      values.serverHostname || `${values.kind === "gateway" ? "mx" : "mail"}.${mailDomain}`,
     adminEmail: values.adminEmail,
     debug: values.debug,
     inboundTls: values.inboundTls,
@@ -401,9 +423,11 @@ function assemble(
       debug: values.debug,
       seed: values.onionSeed === "" ? null : pulumi.secret(values.onionSeed),
       secretLines: ["torBridges", "torrcExtra"].some((key) => isSecret(`${project}:${key}`)),
+      offered: serviceNames.filter((name) => values.kind === "mail" || name !== "users"),
     }),
     peers: peersOf(values),
     smarthost: smarthostOf(values),
+    gatewayClient: values.gatewayClient || null,
     machine:
       values.machine === "droplet"
         ? {

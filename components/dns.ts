@@ -41,10 +41,14 @@ export function recordsFor(settings: Settings, addresses: Addresses): DnsRecord[
     { name: "@", ttl, type: "MX", priority: 10, value: fqdn },
     { name: "@", ttl, type: "TXT", value: "v=spf1 mx -all" },
     { name: host, ttl, type: "TXT", value: "v=spf1 a -all" },
-    service("_imaps._tcp", 993),
-    service("_submissions._tcp", 465),
-    service("_submission._tcp", 587),
-    service("_sieve._tcp", 4190),
+    ...(settings.kind === "gateway"
+      ? []
+      : [
+          service("_imaps._tcp", 993),
+          service("_submissions._tcp", 465),
+          service("_submission._tcp", 587),
+          service("_sieve._tcp", 4190),
+        ]),
     ...(addresses.onion ? [service(onionService, 25, `${addresses.onion}.`)] : []),
   ];
 }

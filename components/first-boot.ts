@@ -5,7 +5,7 @@ import { filesOf, type ServerFile } from "./role.ts";
 import * as downloads from "./roles/downloads.ts";
 import * as hidden from "./roles/hidden.ts";
 import * as onion from "./roles/onion.ts";
-import * as onionServices from "./roles/onion-services.ts";
+import * as onionSsh from "./roles/onion-ssh.ts";
 import * as tor from "./roles/tor.ts";
 import { packagesBeforeTor } from "./tor.ts";
 
@@ -38,17 +38,12 @@ export function firstBoot(
         ...filesOf(onion.folder, keys),
         ...filesOf(tor.folder, torrc),
         ...filesOf(downloads.folder, downloads.variables(settings)),
-        ...sshFiles(settings),
+        ...filesOf(onionSsh.folder, onionSsh.variables(settings)),
         ...(isHidden({ tor: settings }) ? hiddenFiles(settings) : []),
       ]),
     ),
   );
 }
-
-const sshFiles = (settings: TorSettings) =>
-  filesOf(onionServices.folder, onionServices.variables(settings)).filter(({ path }) =>
-    path.startsWith("/etc/ssh/"),
-  );
 
 /** Without the one by which cloud-init is off: it is just at work. */
 const hiddenFiles = (settings: TorSettings) =>

@@ -1,10 +1,11 @@
-import { hkdfSync } from "node:crypto";
+import { createHash, hkdfSync } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 
 /** PEM texts; `ca` is what a client trusts the chain by. */
 export interface TlsMaterial {
   key: pulumi.Output<string>;
+  publicKey: pulumi.Output<string>;
   chain: pulumi.Output<string>;
   ca: pulumi.Output<string>;
 }
@@ -69,7 +70,12 @@ export function certificateOfOwnCa(
     },
     { parent },
   );
-  return { key: key.privateKeyPem, chain: certificate.certPem, ca: ca.certPem };
+  return {
+    key: key.privateKeyPem,
+    publicKey: key.publicKeyPem,
+    chain: certificate.certPem,
+    ca: ca.certPem,
+  };
 }
 
 /** A first certificate that vouches for itself, so that the services start. */
@@ -89,7 +95,22 @@ export function selfSignedCertificate(
     },
     { parent },
   );
-  return { key: key.privateKeyPem, chain: certificate.certPem, ca: certificate.certPem };
+  return {
+    key: key.privateKeyPem,
+    publicKey: key.publicKeyPem,
+    chain: certificate.certPem,
+    ca: certificate.certPem,
+  };
+}
+
+/** SHA-256 of a public key, as Postfix knows a client by it: "AB:CD:…" (postconf(5), smtpd_tls_fingerprint_digest). */
+export function keyFingerprint({ publicKey }: TlsMaterial): pulumi.Output<string> {
+  const der = (pem: string) => Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64");
+  return publicKey.apply(
+    (pem) =>
+      createHash("sha256").update(der(pem)).digest("hex").toUpperCase().match(/../g)?.join(":") ??
+      "",
+  );
 }
 
 /** What onion keys are made of, where the stack's settings don't say. */

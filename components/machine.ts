@@ -3,7 +3,13 @@ import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import { stringify } from "yaml";
 import type { OnionOnly } from "../settings/tor.ts";
-import type { DropletSettings, ExistingSettings, Settings, TorSettings } from "../settings.ts";
+import type {
+  DropletSettings,
+  ExistingSettings,
+  Kind,
+  Settings,
+  TorSettings,
+} from "../settings.ts";
 import { type FirstBoot, firstBoot } from "./first-boot.ts";
 import type { SshAccess } from "./host.ts";
 import { sshKey } from "./keys.ts";
@@ -33,14 +39,15 @@ export interface MailVolume {
 }
 
 /** TCP ports that anybody may reach, and why. */
-function openPorts(onionOnly: OnionOnly): number[] {
+function openPorts(kind: Kind, onionOnly: OnionOnly): number[] {
   const servers = [25]; // mail from other servers
-  const users = [
+  const submissionAndReading = [
     465, // submission in TLS
     587, // submission with STARTTLS
     993, // IMAP in TLS
     4190, // ManageSieve with STARTTLS
   ];
+  const users = kind === "gateway" ? [] : submissionAndReading;
   return {
     false: [22, ...servers, ...users],
     ssh: [...servers, ...users],
@@ -82,6 +89,7 @@ export function userData(
 }
 
 export interface DropletArgs {
+  kind: Kind;
   hostname: string;
   droplet: DropletSettings;
   encryptVolume: boolean;
@@ -171,18 +179,23 @@ export class Droplet extends pulumi.ComponentResource implements Machine {
       device: pulumi.interpolate`/dev/disk/by-id/scsi-0DO_Volume_${volume.name}`,
       size: settings.mailVolumeSize,
     };
-    this.ready = [this.#firewall(name, droplet, onionOnly)];
+    this.ready = [this.#firewall(name, droplet, openPorts(args.kind, onionOnly), onionOnly)];
     this.registerOutputs({});
   }
 
-  #firewall(name: string, droplet: digitalocean.Droplet, onionOnly: OnionOnly): pulumi.Resource {
+  #firewall(
+    name: string,
+    droplet: digitalocean.Droplet,
+    ports: number[],
+    onionOnly: OnionOnly,
+  ): pulumi.Resource {
     const icmp = { protocol: "icmp", sourceAddresses: anywhere };
     return new digitalocean.Firewall(
       `${name}-firewall`,
       {
         dropletIds: [droplet.id.apply(Number)],
         inboundRules: [
-          ...openPorts(onionOnly).map((port) => ({
+          ...ports.map((port) => ({
             protocol: "tcp",
             portRange: String(port),
             sourceAddresses: anywhere,
@@ -265,6 +278,7 @@ export function machineOf(
     ? new Droplet(
         name,
         {
+          kind: settings.kind,
           hostname: settings.serverHostname,
           droplet: settings.machine,
           encryptVolume: settings.encryptVolume,

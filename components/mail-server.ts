@@ -18,8 +18,10 @@ import { type MakeRole, type Role, type RoleFolder, roleMaker } from "./role.ts"
 import * as check from "./roles/check.ts";
 import * as clock from "./roles/clock.ts";
 import * as dovecot from "./roles/dovecot.ts";
+import * as gateway from "./roles/gateway.ts";
+import * as onionDovecot from "./roles/onion-dovecot.ts";
 import * as onionMail from "./roles/onion-mail.ts";
-import * as onionServices from "./roles/onion-services.ts";
+import * as onionSsh from "./roles/onion-ssh.ts";
 import * as onionTls from "./roles/onion-tls.ts";
 import * as postfix from "./roles/postfix.ts";
 import * as smarthost from "./roles/smarthost.ts";
@@ -36,7 +38,7 @@ export interface TestUser {
   password: string;
 }
 
-/** A mail server: its machine, its DNS, its certificate, and the roles on it. */
+/** A mail server, or the gateway of a hidden one: its machine, its DNS, its certificate, and the roles on it. */
 export class MailServer extends pulumi.ComponentResource {
   readonly machine: Machine;
   readonly zoneFile: pulumi.Output<string>;
@@ -44,8 +46,10 @@ export class MailServer extends pulumi.ComponentResource {
   readonly ca: pulumi.Output<string>;
   /** What opens the encrypted volume; null where there is none. */
   readonly volumeKey: pulumi.Output<string> | null;
-  /** Null where `debug` is off. */
+  /** Null where `debug` is off, and on a gateway. */
   readonly testUser: pulumi.Output<TestUser> | null;
+  /** What a hidden server shows other servers, by which a gateway knows it; null where it is not hidden. */
+  readonly smtpTls: TlsMaterial | null;
   /** The names of the onion services that it has. */
   readonly onion: Partial<OnionNames>;
   /** PEM: what clients trust the server by where they come by onion. */
@@ -58,7 +62,8 @@ export class MailServer extends pulumi.ComponentResource {
     this.machine = machineOf(name, settings, identity, this);
     // Nobody is told where a hidden server is.
     const { ipv4, ipv6 } = isHidden(settings) ? { ipv4: null, ipv6: null } : this.machine;
-    const onion = isHidden(settings) ? null : (this.onion.smtp ?? null);
+    const isPublic = settings.kind === "mail" && !isHidden(settings);
+    const onion = isPublic ? (this.onion.smtp ?? null) : null;
     const domain = new MailDomain(`${name}-dns`, { settings, ipv4, ipv6, onion }, { parent: this });
     this.zoneFile = domain.zoneFile;
 
@@ -67,6 +72,7 @@ export class MailServer extends pulumi.ComponentResource {
     this.ca = material.ca;
     const certificates = { material, byOnion: identity && onionCertificates(name, identity, this) };
     this.onionCa = certificates.byOnion?.users.ca ?? null;
+    this.smtpTls = (isHidden(settings) && certificates.byOnion?.smtp) || null;
 
     this.volumeKey = settings.encryptVolume ? volumeKey(`${name}-volume-key`, this) : null;
     const host = this.#host(name, settings);
@@ -92,10 +98,34 @@ export class MailServer extends pulumi.ComponentResource {
 
   /**
    * The order of roles: names and the volume, opened and mounted, come first, since what follows lies on it; then the
-   * certificate and the accounts, which the daemons read when they start; then Postfix, and then Dovecot, whose sockets
-   * lie in a folder that Postfix makes at its first start; at last what checks them. Tor is there before all of them.
+   * certificate, which the daemons read when they start, and the ways by Tor; then the daemons; at last what checks them.
+   * Tor is there before all of them.
    */
   #roles(role: MakeRole, settings: Settings, host: Host, certificates: Certificates): Role[] {
+    const base = this.#base(role, settings, host);
+    const { material, byOnion } = certificates;
+    const ground = [role(tls, tls.variables(material), base, { secret: true })];
+    if (byOnion) ground.push(role(onionTls, onionTls.variables(byOnion), base, { secret: true }));
+    if (settings.tor?.managed)
+      ground.push(
+        role(onionSsh, onionSsh.variables(settings.tor), base),
+        role(onionMail, onionMail.variables(settings, this.onion), base),
+      );
+    const { smarthost: passesOn } = settings;
+    if (passesOn?.login) {
+      const login = smarthost.variables(settings, passesOn, passesOn.login);
+      ground.push(role(smarthost, login, base, { secret: true }));
+    }
+    if (isHidden(settings)) ground.push(role(clock, {}, base));
+    const daemons =
+      settings.kind === "gateway"
+        ? [role(gateway, gateway.variables(settings), ground)]
+        : this.#mailboxes(role, settings, base, ground);
+    return [...base, ...ground, ...daemons, role(check, check.variables(settings), daemons)];
+  }
+
+  /** Names, and the volume. */
+  #base(role: MakeRole, settings: Settings, host: Host): Role[] {
     const base = [role(system, system.variables(settings), [])];
     const { volume: device } = this.machine;
     if (device) {
@@ -104,26 +134,17 @@ export class MailServer extends pulumi.ComponentResource {
       const opened = this.#open(host, device, program);
       base.push(program, role(storage, storage.variables(device, encrypted), [opened]));
     }
-    const { material, byOnion } = certificates;
-    const ground = [
-      role(tls, tls.variables(material), base, { secret: true }),
-      role(users, this.#usersVariables(settings), base),
-      ...(byOnion ? [role(onionTls, onionTls.variables(byOnion), base, { secret: true })] : []),
-    ];
-    if (settings.tor?.managed)
-      ground.push(
-        role(onionServices, onionServices.variables(settings.tor), [...ground]),
-        role(onionMail, onionMail.variables(settings, this.onion), base),
-      );
-    const { smarthost: passesOn } = settings;
-    if (passesOn?.login) {
-      const login = smarthost.variables(settings, passesOn, passesOn.login);
-      ground.push(role(smarthost, login, base, { secret: true }));
-    }
-    const mta = role(postfix, postfix.variables(settings, this.onion), ground);
-    const mda = role(dovecot, dovecot.variables(settings), [mta]);
-    const clocks = isHidden(settings) ? [role(clock, {}, base)] : [];
-    return [...base, ...ground, ...clocks, mta, mda, role(check, {}, [mda])];
+    return base;
+  }
+
+  /** The accounts, then Postfix, and then Dovecot, whose sockets lie in a folder that Postfix makes at its first start. */
+  #mailboxes(role: MakeRole, settings: Settings, base: Role[], ground: Role[]): Role[] {
+    const { tor } = settings;
+    const accounts = [role(users, this.#usersVariables(settings), base)];
+    if (tor?.managed)
+      accounts.push(role(onionDovecot, onionDovecot.variables(tor), [...ground, ...accounts]));
+    const mta = role(postfix, postfix.variables(settings, this.onion), [...ground, ...accounts]);
+    return [...accounts, mta, role(dovecot, dovecot.variables(settings), [mta])];
   }
 
   #usersVariables(settings: Settings) {
@@ -145,7 +166,7 @@ export class MailServer extends pulumi.ComponentResource {
 
   #testUser(name: string, settings: Settings, host: Host, roles: Role[]) {
     const address = users.testAddress(settings);
-    if (address === null) return null;
+    if (address === null || settings.kind === "gateway") return null;
     const password = generatedPassword(`${name}-test-password`, this);
     host.command("test-user", {
       run: `/usr/local/sbin/mailfruit user add ${address} --origin debug --or-update --password-stdin`,
@@ -165,7 +186,8 @@ interface Certificates {
 
 /** Those whose packages are fetched at once. */
 const modulesFor = (settings: Settings) => [
-  ...[system, volume, storage, tls, users, postfix, dovecot, check],
+  ...[system, volume, storage, tls, check],
+  ...(settings.kind === "gateway" ? [gateway] : [users, postfix, dovecot]),
   ...(settings.tor?.managed ? [onionMail] : []),
   ...(isHidden(settings) ? [clock] : []),
 ];
@@ -185,8 +207,9 @@ const distinct = (names: string[]) => [...new Set(names)].sort();
 function prove(settings: Settings, host: Host, roles: Role[]): void {
   const texts = pulumi.all(roles.map((role) => role.text));
   const digest = texts.apply((all) => createHash("sha256").update(all.join()).digest("hex"));
+  const { program } = check.variables(settings);
   host.command("prove", {
-    run: `/usr/local/sbin/mailfruit check --inbound-tls ${settings.inboundTls}`,
+    run: settings.kind === "gateway" ? program : `${program} --inbound-tls ${settings.inboundTls}`,
     // Nothing reads it: it makes the command run again after any change.
     stdin: pulumi.unsecret(digest),
     dependsOn: roles,

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { isOnionAddress } from "./onion-address.ts";
 import { type Field, hostAndPort, hostname, onion, orEmpty, structure } from "./text.ts";
 import type { TorSettings } from "./tor.ts";
 
@@ -94,6 +95,8 @@ export function peerContradictions(
     if (address === undefined && tor?.onionOnly === "all")
       report("onionPeers", `${domain} has no address, and a hidden server asks no DNS for one`);
   }
+  if (isOnionAddress(smarthost.split(":")[0] ?? "") && !tor?.managed)
+    report("smarthost", "is an onion name, and no Tor runs on the server");
   for (const key of ["smarthostUser", "smarthostPassword"] as const)
     if (values[key] && smarthost === "")
       report(key, "means nothing without smarthost", `pulumi config rm ${key}`);

@@ -162,8 +162,11 @@ export function onionOnlyIn(values: Partial<TorValues>, debug: boolean): OnionOn
 /** Whether a profile has the volume encrypted where the setting doesn't say. */
 export const encryptsVolume = (profile: Profile) => profile !== "casual";
 
-function servicesOf(wanted: TorValues["onionServices"]): OnionService[] {
-  return serviceNames.flatMap((name) => {
+function servicesOf(
+  wanted: TorValues["onionServices"],
+  offered: readonly ServiceName[],
+): OnionService[] {
+  return offered.flatMap((name) => {
     const said = wanted[name];
     return said === false
       ? []
@@ -174,7 +177,13 @@ function servicesOf(wanted: TorValues["onionServices"]): OnionService[] {
 /** How the server uses Tor; null where it doesn't. */
 export function torOf(
   values: TorValues,
-  given: { debug: boolean; seed: pulumi.Output<string> | null; secretLines: boolean },
+  given: {
+    debug: boolean;
+    seed: pulumi.Output<string> | null;
+    secretLines: boolean;
+    /** The services that a server of its kind can have. */
+    offered: readonly ServiceName[];
+  },
 ): TorSettings | null {
   if (!usesTor(values, given.debug)) return null;
   const managed = manages(values);
@@ -184,7 +193,7 @@ export function torOf(
     bridges: values.torBridges,
     extra: values.torrcExtra,
     mirror: values.torMirror,
-    services: managed ? servicesOf(values.onionServices) : [],
+    services: managed ? servicesOf(values.onionServices, given.offered) : [],
     onionOnly: onionOnlyIn(values, given.debug),
     seed: given.seed,
     secretLines: given.secretLines,

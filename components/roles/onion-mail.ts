@@ -6,10 +6,16 @@ import { readRoleFolder } from "../role.ts";
 
 export const folder = readRoleFolder("onion-mail");
 
-/** The peers as the program on the server reads them. A hidden server asks no DNS what others publish. */
+/**
+ * The peers as the program on the server reads them. A hidden server asks no DNS what others publish, and a gateway has no
+ * other way to its hidden server.
+ */
 export function variables(settings: Settings, onion: Partial<OnionNames>) {
-  const peers = settings.peers.map(({ domain, address, only }) => [domain, { address, only }]);
-  const { smarthost } = settings;
+  const { smarthost, kind, mailDomain } = settings;
+  const peers = settings.peers.map(({ domain, address, only }) => [
+    domain,
+    { address, only: only || (kind === "gateway" && domain === mailDomain) },
+  ]);
   const config = {
     peers: Object.fromEntries(peers),
     asksDns: !isHidden(settings),

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isOnionAddress } from "../../settings/onion-address.ts";
 import { hidesUsers, isHidden } from "../../settings/tor.ts";
-import type { Settings } from "../../settings.ts";
+import type { Settings, Smarthost } from "../../settings.ts";
 import type { OnionNames } from "../onion.ts";
 import { readRoleFolder } from "../role.ts";
 import { smarthostHop } from "./smarthost.ts";
@@ -33,7 +34,7 @@ export function variables(
 const ownOnly = `${ownAddress}:`;
 
 /** Where mail to others goes. */
-function wayOut(settings: Settings): string {
+export function wayOut(settings: Settings): string {
   const { tor, smarthost } = settings;
   const maps = tor?.managed
     ? "transport_maps = proxy:socketmap:unix:/run/onion-mail/socket:way"
@@ -45,23 +46,36 @@ function wayOut(settings: Settings): string {
 }
 
 /** Postfix's clients for mail by onion, and to the smarthost. An onion name proves itself: no other name is checked. */
-function transports({ tor, smarthost }: Settings): string[] {
+export function transports({ tor, smarthost }: Settings): string[] {
   const peers = client("smtp-by-tor", ["smtp_tls_security_level=encrypt"]);
-  if (!smarthost) return tor?.managed ? [peers] : [];
+  const passedOn = smarthost ? [toSmarthost(smarthost)] : [];
+  return tor?.managed ? [peers, ...passedOn] : passedOn;
+}
+
+/** A gateway of one's own, which has an onion name, knows us by our key. */
+function toSmarthost(smarthost: Smarthost): string {
+  if (isOnionAddress(smarthost.host))
+    return client("smarthost", [
+      "smtp_tls_security_level=encrypt",
+      `smtp_tls_chain_files=${onionChain("smtp")}`,
+    ]);
   const login = [
     "smtp_sasl_auth_enable=yes",
     "smtp_sasl_password_maps=texthash:/etc/postfix/smarthost",
     "smtp_sasl_security_options=noanonymous",
   ];
-  const passedOn = client("smarthost", [
+  return client("smarthost", [
     "smtp_tls_security_level=secure",
     `smtp_tls_secure_cert_match=${smarthost.host}`,
     `smtp_tls_servername=${smarthost.host}`,
     ...(smarthost.port === 465 ? ["smtp_tls_wrappermode=yes"] : []),
     ...(smarthost.login ? login : []),
   ]);
-  return tor?.managed ? [peers, passedOn] : [passedOn];
 }
+
+/** Key and certificate of an onion name (files/onion-tls). */
+const onionChain = (service: "smtp" | "users") =>
+  `/etc/ssl/mail/onion-${service}-key.pem,/etc/ssl/mail/onion-${service}-cert.pem`;
 
 const client = (name: string, options: string[]) =>
   [
@@ -78,13 +92,19 @@ const onionListeners = (
   ...(users === undefined ? [] : submissionPorts.map((port) => fromUsers(port, users))),
 ];
 
-const listener = (port: number, name: string, service: "smtp" | "users", options: string[]) =>
+/** One for what comes in by Tor, with the name that it greets with. */
+export const listener = (
+  port: number,
+  name: string,
+  service: "smtp" | "users",
+  options: string[],
+) =>
   [
     `127.0.0.1:${port} inet n  -       y       -       -       smtpd`,
     ...[
       "smtpd_upstream_proxy_protocol=haproxy",
       `myhostname=${name}`,
-      `smtpd_tls_chain_files=/etc/ssl/mail/onion-${service}-key.pem,/etc/ssl/mail/onion-${service}-cert.pem`,
+      `smtpd_tls_chain_files=${onionChain(service)}`,
       // Nobody shares a circuit's address: these are for each of them.
       "smtpd_client_connection_count_limit=10",
       ...options,

@@ -27,6 +27,7 @@ function answer(type: string, name: string, inputs: Record<string, unknown>) {
     case "tls:index/privateKey:PrivateKey":
       return {
         privateKeyPem: pulumi.secret(key),
+        publicKeyPem: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
         privateKeyOpenssh: pulumi.secret(key),
         publicKeyOpenssh: `ssh-ed25519 AAAA+${name}\n`,
       };

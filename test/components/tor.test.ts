@@ -79,7 +79,7 @@ suite("a server with Tor", () => {
   test("with the Tor of somebody else gets apt's proxy, and nothing of Tor", async () => {
     const server = await serverWith({ useTor: "true", torProxyUrl: "socks5h://192.0.2.20:9150" });
     const names = [...server.commands().keys()];
-    for (const role of ["tor", "onion", "onion-tls", "onion-services", "hidden"])
+    for (const role of ["tor", "onion", "onion-tls", "onion-dovecot", "onion-ssh", "hidden"])
       assert.ok(!names.includes(role), role);
     const first = stdinOf(server, "packages-before-tor");
     assert.match(first, /^packages="apt-transport-tor python3 python3-yaml"$/m);

@@ -10,7 +10,7 @@ export async function logIn(smtp: Dialogue, user: User): Promise<void> {
   assert.match(await smtp.smtp(`AUTH PLAIN ${plainLogin(user)}`), /^235 /);
 }
 
-/** Hands in a mail as a user's program does, after the greeting or STARTTLS; its subject. */
+/** Hands in a mail as a user's program does, after the greeting or STARTTLS; its subject, which is in its Message-ID, too. */
 export async function submit(
   smtp: Dialogue,
   user: User,
@@ -21,7 +21,7 @@ export async function submit(
   await smtp.smtp(`MAIL FROM:<${user.address}>`);
   assert.match(await smtp.smtp(`RCPT TO:<${recipient}>`), /^250 /);
   await smtp.smtp("DATA");
-  const headers = `From: <${user.address}>\r\nTo: <${recipient}>\r\nSubject: ${subject}`;
+  const headers = `From: <${user.address}>\r\nTo: <${recipient}>\r\nMessage-ID: <${subject}@client.example>\r\nSubject: ${subject}`;
   assert.match(await smtp.smtp(`${headers}\r\n\r\nhello\r\n.`), /^250 /);
   return subject;
 }

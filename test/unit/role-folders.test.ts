@@ -4,18 +4,25 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import * as pulumi from "@pulumi/pulumi";
-import { type OnionIdentity, onionIdentity, servedNames } from "../../components/onion.ts";
+import {
+  type OnionIdentity,
+  type OnionNames,
+  onionIdentity,
+  servedNames,
+} from "../../components/onion.ts";
 import { clientSettings } from "../../components/outputs.ts";
 import { type RoleFolder, readRoleFolder, renderRole } from "../../components/role.ts";
 import * as check from "../../components/roles/check.ts";
 import * as clock from "../../components/roles/clock.ts";
 import * as dovecot from "../../components/roles/dovecot.ts";
 import * as downloads from "../../components/roles/downloads.ts";
+import * as gateway from "../../components/roles/gateway.ts";
 import * as hidden from "../../components/roles/hidden.ts";
 import * as mirror from "../../components/roles/mirror.ts";
 import * as onion from "../../components/roles/onion.ts";
+import * as onionDovecot from "../../components/roles/onion-dovecot.ts";
 import * as onionMail from "../../components/roles/onion-mail.ts";
-import * as onionServices from "../../components/roles/onion-services.ts";
+import * as onionSsh from "../../components/roles/onion-ssh.ts";
 import * as onionTls from "../../components/roles/onion-tls.ts";
 import * as postfix from "../../components/roles/postfix.ts";
 import * as smarthost from "../../components/roles/smarthost.ts";
@@ -55,6 +62,7 @@ const volumeOf = { device, encrypted: "false" };
 const material = { key: "KEY-CANARY\n", chain: "CHAIN\n", ca: "CA\n" };
 const outputs = {
   key: pulumi.secret(material.key),
+  publicKey: pulumi.output("PUBLIC\n"),
   chain: pulumi.output(material.chain),
   ca: pulumi.output(material.ca),
 };
@@ -76,13 +84,10 @@ async function rolesFor(settings: ReturnType<typeof settingsOf>) {
     [volume.folder, volumeOf],
     [storage.folder, mounted],
     [tls.folder, material],
-    [
-      users.folder,
-      { ...users.variables(settings), ...users.clientVariables(forClients(settings)) },
-    ],
-    [postfix.folder, postfix.variables(settings, services)],
-    [dovecot.folder, dovecot.variables(settings)],
-    [check.folder, {}],
+    ...(settings.kind === "gateway"
+      ? [[gateway.folder, gateway.variables(settings)] satisfies Row]
+      : mailboxesFor(settings, services)),
+    [check.folder, check.variables(settings)],
   ];
   return Promise.all(
     values.map(async ([folder, inputs]) => {
@@ -98,6 +103,13 @@ const forClients = (settings: Settings) => ({
   onionCa: null,
 });
 
+/** The roles of a server with mailboxes. */
+const mailboxesFor = (settings: Settings, services: Partial<OnionNames>): Row[] => [
+  [users.folder, { ...users.variables(settings), ...users.clientVariables(forClients(settings)) }],
+  [postfix.folder, postfix.variables(settings, services)],
+  [dovecot.folder, dovecot.variables(settings)],
+];
+
 type Row = [RoleFolder, Record<string, pulumi.Input<string>>];
 
 /** The roles of a Tor that runs on the server. */
@@ -109,7 +121,8 @@ const torRolesFor = (tor: TorSettings, identity: OnionIdentity): Row[] => [
     onionTls.folder,
     { usersKey: "KEY-CANARY", usersChain: "", smtpKey: "KEY-CANARY", smtpChain: "" },
   ],
-  [onionServices.folder, onionServices.variables(tor)],
+  [onionDovecot.folder, onionDovecot.variables(tor)],
+  [onionSsh.folder, onionSsh.variables(tor)],
   [hidden.folder, hidden.variables(tor)],
   [clock.folder, {}],
 ];
@@ -127,18 +140,24 @@ const valuesOf = (inputs: Record<string, pulumi.Input<string>>) =>
     pulumi.output(inputs).apply((values) => resolve(values));
   });
 
+const gatewaySettings = settingsOf({
+  kind: "gateway",
+  onionPeers: JSON.stringify({
+    "anna.example": { address: "2s4yqjx5ul6okpp3f2gaunr2syex5jgbfpfvhxxbbjwnrsvbk5v3qbid.onion" },
+  }),
+});
 const variants = [
   settingsOf({}),
+  gatewaySettings,
   settingsOf({ debug: "true", inboundTls: "opportunistic" }),
   settingsOf({ serverHostname: "mx.eu.anna.example", adminEmail: "o'neil+x@anna.example" }),
 ];
 
 suite("the roles", () => {
   test("are the folders of files/, each read without a complaint and known here", async () => {
-    assert.deepEqual(
-      (await rolesFor(settingsOf({}))).map(({ folder }) => folder.name).sort(),
-      folderNames.sort(),
-    );
+    const roles = [...(await rolesFor(settingsOf({}))), ...(await rolesFor(gatewaySettings))];
+    const known = new Set(roles.map(({ folder }) => folder.name));
+    assert.deepEqual([...known].sort(), folderNames.sort());
     for (const name of folderNames) assert.doesNotThrow(() => readRoleFolder(name), name);
   });
 
@@ -170,12 +189,13 @@ suite("the roles", () => {
   });
 
   test("own each file and each directory once, so that no two of them fight over it", async () => {
-    for (const part of ["files", "directories"] as const) {
-      const paths = (await rolesFor(settingsOf({}))).flatMap(({ folder }) =>
-        part === "files" ? [...folder.files.keys()] : Object.keys(folder.manifest.directories),
-      );
-      assert.equal(new Set(paths).size, paths.length, paths.join());
-    }
+    for (const settings of variants)
+      for (const part of ["files", "directories"] as const) {
+        const paths = (await rolesFor(settings)).flatMap(({ folder }) =>
+          part === "files" ? [...folder.files.keys()] : Object.keys(folder.manifest.directories),
+        );
+        assert.equal(new Set(paths).size, paths.length, paths.join());
+      }
   });
 
   test("name packages as Debian spells them, none twice", async () => {

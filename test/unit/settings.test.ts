@@ -61,6 +61,7 @@ function problem(texts: Record<string, string>): Problem {
 
 test("a mail domain and an administrator are all that a droplet needs", () => {
   assert.deepEqual(read(minimal), {
+    kind: "mail",
     mailDomain: "anna.example",
     serverHostname: "mail.anna.example",
     adminEmail: "anna@elsewhere.example",
@@ -87,6 +88,7 @@ test("a mail domain and an administrator are all that a droplet needs", () => {
     },
     peers: [],
     smarthost: null,
+    gatewayClient: null,
     machine: {
       kind: "droplet",
       region: "fra1",

@@ -2,20 +2,17 @@ import type { TorSettings } from "../../settings/tor.ts";
 import { readRoleFolder } from "../role.ts";
 import { onionPorts } from "./tor.ts";
 
-export const folder = readRoleFolder("onion-services");
+export const folder = readRoleFolder("onion-dovecot");
 
-/** Dovecot's listeners for onion clients, and where SSH listens. */
-export function variables({ services, onionOnly }: TorSettings) {
+/** The listeners for users' programs, if there is a service for them. */
+export function variables({ services }: Pick<TorSettings, "services">) {
   const forUsers = services.some(({ name }) => name === "users");
-  return {
-    listeners: forUsers ? dovecotListeners : "# none",
-    listen: onionOnly === "false" ? "" : "# Only by onion.\nListenAddress 127.0.0.1",
-  };
+  return { listeners: forUsers ? listeners : "# none" };
 }
 
 const { 993: imaps, 4190: sieve } = onionPorts.users;
 
-const dovecotListeners = `service imap-login {
+const listeners = `service imap-login {
   inet_listener imaps-onion {
     listen = 127.0.0.1
     port = ${imaps}
