@@ -11,17 +11,20 @@ import { sandboxDir } from "./paths.ts";
 type Report = (line: string) => void;
 type Step = { title: string; work: (report: Report) => Promise<unknown> };
 
-const steps: Step[] = [
-  { title: "Debian packages", work: ensureHostPackages },
-  {
-    title: "Pulumi engine",
-    work: async (report) => {
-      await ensureCli(report);
-      await ensureLanguageHost();
+/** One group after the other; the steps of a group side by side, as one waits for the network while another counts. */
+const groups: Step[][] = [
+  [{ title: "Debian packages", work: ensureHostPackages }],
+  [
+    {
+      title: "Pulumi engine and plugins",
+      work: async (report) => {
+        await ensureCli(report);
+        await ensureLanguageHost();
+        await ensurePlugins(report);
+      },
     },
-  },
-  { title: "Provider plugins", work: ensurePlugins },
-  { title: "Guest image", work: ensureImage },
+    { title: "Guest image", work: ensureImage },
+  ],
 ];
 
 /**
@@ -36,12 +39,12 @@ export function setup(options: { quiet?: boolean } = {}): Promise<void> {
   const isLive = process.stderr.isTTY === true && !process.env.CI && !options.quiet;
   return withLock(join(sandboxDir, "setup.lock"), waiting, async () => {
     await removePolicy();
-    await (isLive ? runLive() : runPlain());
+    for (const steps of groups) await (isLive ? runLive(steps) : runPlain(steps));
   });
 }
 
 /** A list on the terminal, in which each step shows its last line while it works. */
-async function runLive(): Promise<void> {
+async function runLive(steps: Step[]): Promise<void> {
   const processOutput = new ProcessOutput(process.stderr, process.stderr);
   const logger = new ListrLogger({ processOutput });
   const tasks = steps.map(({ title, work }) => ({
@@ -54,16 +57,22 @@ async function runLive(): Promise<void> {
     },
   }));
   const rendererOptions = { logger, showErrorMessage: false };
-  await new Listr(tasks, { rendererOptions, registerSignalListeners: false }).run();
+  const behaviour = { concurrent: true, exitOnError: false, collectErrors: "minimal" } as const;
+  const list = new Listr(tasks, { ...behaviour, rendererOptions, registerSignalListeners: false });
+  await list.run();
+  const [failed] = list.errors;
+  if (failed) throw failed.error;
 }
 
 /** For a log: a line from time to time, none from a step that has nothing to do. */
-async function runPlain(): Promise<void> {
-  for (const { title, work } of steps) {
+async function runPlain(steps: Step[]): Promise<void> {
+  const runs = steps.map(async ({ title, work }) => {
     const report = paced(10_000, (line) => console.error(`${title}: ${line}`));
     const took = await timed(() => work(report));
     if (took) console.error(`${title}: done${took}`);
-  }
+  });
+  await Promise.allSettled(runs); // nothing is left half done at another's error
+  await Promise.all(runs);
 }
 
 /** Runs a step; returns how long it took, as " (12 s)", or "" where that is not worth a word. */

@@ -1,24 +1,27 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import { onionKeys } from "../../components/onion.ts";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
 import { inNetwork, joinTor, upTor } from "./by-tor.ts";
 import { Dialogue } from "./dialogue.ts";
 import { TestServer } from "./server.ts";
 import { submit } from "./submit.ts";
 
+/** By which the other server's onion name is known before there is that server. */
+const onionSeed = "a seed of thirty-two letters, and more";
+
 let tor: TorNetwork;
 let here: TestServer;
 let there: TestServer;
 before(async () => {
   tor = await joinTor();
-  here = await upTor(tor);
-  const pinned = (server: TestServer) => ({
-    onionPeers: {
-      [server.outputs.mailDomain]: { address: server.outputs.onion.smtp ?? "", only: true },
-    },
+  const pinned = (domain: string, address: string) => ({
+    onionPeers: { [domain]: { address, only: true } },
   });
-  there = await TestServer.up("tor-b", { ...inNetwork(tor), ...pinned(here) });
-  here = await upTor(tor, pinned(there));
+  here = await upTor(tor, pinned("tor-b.example", onionKeys(onionSeed, "smtp", 0).address));
+  const { mailDomain, onion } = here.outputs;
+  const peer = pinned(mailDomain, onion.smtp ?? "");
+  there = await TestServer.up("tor-b", { ...inNetwork(tor), ...peer }, { onionSeed });
   await here.run(blackhole("add", there));
   await there.run(blackhole("add", here));
 });
@@ -78,7 +81,7 @@ const forget = (server: TestServer) =>
   );
 
 test("a published onion name is trusted when the server there proves to be the domain's, and not before", async () => {
-  there = await TestServer.up("tor-b", inNetwork(tor));
+  there = await TestServer.up("tor-b", inNetwork(tor), { onionSeed });
   await there.run(blackhole("del", here));
   await here.run(blackhole("del", there));
   await there.run(`rm -f ${authority}; update-ca-certificates >/dev/null 2>&1`); // of an earlier run
