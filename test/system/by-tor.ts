@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectByTor } from "../../admin/tor-proxy.ts";
 import type { ConfigValue } from "../../sandbox/stack-config.ts";
@@ -61,22 +62,26 @@ export class OnionClient {
     }
   }
 
-  /** A connection to a port of an onion service. */
-  connect(service: ServiceName, port: number) {
-    const target = { host: this.name(service), port };
-    return connectByTor(target, { proxy: this.#tor.socks, timeout: 30_000 });
-  }
-
-  /** Waits until a service is found that has just started anew; a client that begins anew, too, finds it sooner. */
-  async untilFound(service: ServiceName, port: number): Promise<void> {
-    await this.#tor.newCircuits();
+  /** A connection to a port of an onion service, which may have just begun and not be found at once. */
+  async connect(service: ServiceName, port: number): Promise<Socket> {
     for (const deadline = Date.now() + 60_000; ; await sleep(500)) {
       try {
-        return void (await this.connect(service, port)).destroy();
+        return await this.tryToConnect(service, port);
       } catch (error) {
         if (Date.now() > deadline) throw error;
       }
     }
+  }
+
+  tryToConnect(service: ServiceName, port: number): Promise<Socket> {
+    const target = { host: this.name(service), port };
+    return connectByTor(target, { proxy: this.#tor.socks, timeout: 30_000 });
+  }
+
+  /** Waits until a service is found that has started anew; a client that begins anew, too, finds it sooner. */
+  async untilFound(service: ServiceName, port: number): Promise<void> {
+    await this.#tor.newCircuits();
+    (await this.connect(service, port)).destroy();
   }
 
   name(service: ServiceName): string {
