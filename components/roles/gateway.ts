@@ -1,18 +1,18 @@
 import type { Settings } from "../../settings.ts";
 import { readRoleFolder } from "../role.ts";
-import { listener, transports, wayOut } from "./postfix.ts";
+import { inboundTlsLevel, listener, transports, wayOut } from "./postfix.ts";
 import { onionPorts } from "./tor.ts";
 
 export const folder = readRoleFolder("gateway");
 
-/** `inboundTlsLevel` as in postconf(5), smtpd_tls_security_level. */
+/** Whose mail it takes, and by which key it knows who hands mail in. */
 export function variables(settings: Settings) {
   const { serverHostname, mailDomain, adminEmail, gatewayClient } = settings;
   return {
     serverHostname,
     mailDomain,
     adminEmail,
-    inboundTlsLevel: settings.inboundTls === "required" ? "encrypt" : "may",
+    inboundTlsLevel: inboundTlsLevel(settings),
     wayOut: wayOut(settings),
     transports: transports(settings).join("\n"),
     gatewayClient: gatewayClient ?? "there is none",

@@ -11,7 +11,7 @@ import { onionPorts } from "./tor.ts";
 export const folder = readRoleFolder("postfix");
 
 /**
- * `inboundTlsLevel` as in postconf(5), smtpd_tls_security_level. `…Bind` is what a listener of master.cf is bound to: all
+ * `…Bind` is what a listener of master.cf is bound to: all
  * addresses, or the one of the server's own name where strangers come by onion only.
  */
 export function variables(
@@ -20,7 +20,7 @@ export function variables(
 ): Record<string, pulumi.Input<string>> {
   return {
     serverHostname: settings.serverHostname,
-    inboundTlsLevel: settings.inboundTls === "required" ? "encrypt" : "may",
+    inboundTlsLevel: inboundTlsLevel(settings),
     smtpBind: isHidden(settings) ? ownOnly : "",
     usersBind: hidesUsers(settings) ? ownOnly : "",
     wayOut: wayOut(settings),
@@ -30,6 +30,10 @@ export function variables(
       .apply(([smtp, users]) => onionListeners(settings, smtp, users).join("\n") || "# none"),
   };
 }
+
+/** As in postconf(5), smtpd_tls_security_level. */
+export const inboundTlsLevel = ({ inboundTls }: Pick<Settings, "inboundTls">) =>
+  inboundTls === "required" ? "encrypt" : "may";
 
 const ownOnly = `${ownAddress}:`;
 

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { parse } from "yaml";
 import { z } from "zod";
-import { plain, resolved } from "./mock-engine.ts";
+import { resolved } from "./mock-engine.ts";
 import { serverWith } from "./server.ts";
 
 const onion = "2s4yqjx5ul6okpp3f2gaunr2syex5jgbfpfvhxxbbjwnrsvbk5v3qbid.onion";
@@ -14,13 +13,9 @@ const gateway = {
   onionPeers: JSON.stringify({ "anna.example": { address: onion } }),
   gatewayClient: client,
 };
-const role = z.looseObject({ files: z.record(z.string(), z.looseObject({ text: z.string() })) });
-
-/** A file as a role's command has it. */
-async function fileOf(name: string, path: string, texts: Record<string, string> = {}) {
-  const { inputs } = (await serverWith({ ...gateway, ...texts })).named(`mail-host-${name}`);
-  return role.parse(parse(String(plain(inputs.stdin)))).files[path]?.text ?? assert.fail(path);
-}
+/** A file as a role has it. */
+const fileOf = async (name: string, path: string, texts: Record<string, string> = {}) =>
+  (await serverWith({ ...gateway, ...texts })).fileOf(name, path);
 
 suite("a gateway", () => {
   test("has no mailboxes, no users and none of their programs", async () => {
@@ -28,7 +23,7 @@ suite("a gateway", () => {
     const names = [...server.commands().keys()];
     for (const absent of ["users", "postfix", "dovecot", "onion-dovecot", "test-user"])
       assert.ok(!names.includes(absent), absent);
-    const script = String(plain(server.named("mail-host-packages").inputs.stdin));
+    const script = server.stdinOf("packages");
     assert.match(script, /^packages="[^"]* postfix [^"]*"$/m);
     assert.doesNotMatch(script, /^packages="[^"]*(dovecot|sqlite)/m);
     assert.ok(server.waits("mail-host-prove", "mail-host-gateway"));
@@ -71,17 +66,15 @@ suite("a gateway", () => {
 });
 
 test("a hidden server shows its gateway its key, and needs no other proof of an onion name", async () => {
-  const { inputs } = (
-    await serverWith({
-      useTor: "true",
-      profile: "activist",
-      encryptVolume: "false",
-      dns: "manual",
-      smarthost: `${onion}:25`,
-    })
-  ).named("mail-host-postfix");
-  const master = role.parse(parse(String(plain(inputs.stdin)))).files["/etc/postfix/master.cf"];
-  const transport = /^smarthost unix.*\n(?: {2}.*\n)+/m.exec(master?.text ?? "")?.[0] ?? "";
+  const server = await serverWith({
+    useTor: "true",
+    profile: "activist",
+    encryptVolume: "false",
+    dns: "manual",
+    smarthost: `${onion}:25`,
+  });
+  const master = server.fileOf("postfix", "/etc/postfix/master.cf");
+  const transport = /^smarthost unix.*\n(?: {2}.*\n)+/m.exec(master)?.[0] ?? "";
   assert.match(transport, /smtp_tls_chain_files=\/etc\/ssl\/mail\/onion-smtp-key\.pem,/);
   assert.match(transport, /smtp_tls_security_level=encrypt$/m);
   assert.doesNotMatch(transport, /secure_cert_match|sasl/);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { z } from "zod";
 import { MailServer } from "../../components/mail-server.ts";
 import { parseSettings } from "../../settings.ts";
 import { defaults } from "../unit/defaults.ts";
-import { canary, type Requested, requestedBy } from "./mock-engine.ts";
+import { canary, plain, type Requested, requestedBy } from "./mock-engine.ts";
 
 export const command = "command:remote:Command";
 export const hostKey = `ssh-ed25519 ${"A".repeat(68)}`;
@@ -32,6 +34,8 @@ export async function serverWith(
   return new Resources(resources, result);
 }
 
+const role = z.looseObject({ files: z.record(z.string(), z.looseObject({ text: z.string() })) });
+
 /** What the program asked for. */
 export class Resources {
   readonly all: Requested[];
@@ -59,6 +63,16 @@ export class Resources {
 
   named(name: string): Requested {
     return this.all.find((each) => each.custom && each.name === name) ?? assert.fail(`no ${name}`);
+  }
+
+  /** What a remote command reads. */
+  stdinOf(command: string): string {
+    return String(plain(this.named(`mail-host-${command}`).inputs.stdin));
+  }
+
+  /** A file as its role has it. */
+  fileOf(name: string, path: string): string {
+    return role.parse(parse(this.stdinOf(name))).files[path]?.text ?? assert.fail(path);
   }
 
   /** The remote commands, by their own name. */

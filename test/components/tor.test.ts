@@ -10,19 +10,11 @@ const seed = "seed-canary-of-thirty-two-letters-or-more";
 const byTor = { useTor: "true", onionSeed: seed };
 const hidden = { ...byTor, profile: "activist", encryptVolume: "false", dns: "manual" };
 const onion = (name: string, rotation = 0) => onionKeys(seed, name, rotation).address;
-const role = z.looseObject({ files: z.record(z.string(), z.looseObject({ text: z.string() })) });
-
-/** The text of a role's command. */
-const stdinOf = (resources: Awaited<ReturnType<typeof serverWith>>, name: string) =>
-  String(plain(resources.named(`mail-host-${name}`).inputs.stdin));
-
-/** A file as a role has it. */
-const fileOf = (text: string, path: string) => role.parse(parse(text)).files[path]?.text ?? "";
 
 suite("a server with Tor", () => {
   test("has Tor before it fetches anything but Tor", async () => {
     const server = await serverWith(byTor);
-    const first = stdinOf(server, "packages-before-tor");
+    const first = server.stdinOf("packages-before-tor");
     assert.match(first, /^packages="apt-transport-tor obfs4proxy python3 python3-yaml tor"$/m);
     assert.match(first, /^units="tor.service"$/m);
     assert.ok(server.waits("mail-host-packages", "mail-host-downloads"));
@@ -59,7 +51,7 @@ suite("a server with Tor", () => {
   test("shows its torrc in a preview, unless the bridges in it are secret", async () => {
     const server = await serverWith(byTor);
     assert.ok(!isSecret(server.named("mail-host-tor").inputs.stdin));
-    const torrc = fileOf(stdinOf(server, "tor"), "/etc/tor/torrc");
+    const torrc = server.fileOf("tor", "/etc/tor/torrc");
     assert.match(
       torrc,
       new RegExp(`^HiddenServiceDir .*onion-users-${onion("users").slice(0, 16)}$`, "m"),
@@ -69,7 +61,7 @@ suite("a server with Tor", () => {
   });
 
   test("takes no mail by onion in the name of its own domain, and none for others", async () => {
-    const master = fileOf(stdinOf(await serverWith(byTor), "postfix"), "/etc/postfix/master.cf");
+    const master = (await serverWith(byTor)).fileOf("postfix", "/etc/postfix/master.cf");
     const listener = /^127\.0\.0\.1:10025 inet.*\n(?: {2}.*\n)+/m.exec(master)?.[0] ?? "";
     assert.match(listener, /smtpd_upstream_proxy_protocol=haproxy/);
     assert.match(listener, /check_sender_access proxy:sqlite:\/etc\/postfix\/sqlite\/ours\.cf/);
@@ -81,10 +73,10 @@ suite("a server with Tor", () => {
     const names = [...server.commands().keys()];
     for (const role of ["tor", "onion", "onion-tls", "onion-dovecot", "onion-ssh", "hidden"])
       assert.ok(!names.includes(role), role);
-    const first = stdinOf(server, "packages-before-tor");
+    const first = server.stdinOf("packages-before-tor");
     assert.match(first, /^packages="apt-transport-tor python3 python3-yaml"$/m);
     assert.match(first, /^first_proxy="socks5h:\/\/192\.0\.2\.20:9150"$/m);
-    const apt = fileOf(stdinOf(server, "downloads"), "/etc/apt/apt.conf.d/80tor");
+    const apt = server.fileOf("downloads", "/etc/apt/apt.conf.d/80tor");
     assert.equal(apt.match(/"socks5h:\/\/apt:x@192\.0\.2\.20:9150"/g)?.length, 3);
     assert.deepEqual(server.server.onion, {});
   });
@@ -99,8 +91,8 @@ suite("a server with Tor", () => {
 
   test("fetches Debian from its onion services, or from what the setting says", async () => {
     const sources = async (texts: Record<string, string>) =>
-      fileOf(
-        stdinOf(await serverWith({ ...byTor, ...texts }), "mirror"),
+      (await serverWith({ ...byTor, ...texts })).fileOf(
+        "mirror",
         "/etc/apt/sources.list.d/debian.sources",
       );
     assert.match(await sources({}), /^URIs: tor\+http:\/\/2s4yqjx5ul\w+\.onion\/debian$/m);
@@ -181,7 +173,7 @@ suite("a server that is reached by onion only", () => {
     const fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
     const torBridges = `obfs4 192.0.2.2:8443 ${fingerprint} cert=Abc iat-mode=0\n[2001:db8::1]:443 ${fingerprint}`;
     const server = await serverWith({ ...hidden, torBridges });
-    const rules = fileOf(stdinOf(server, "hidden"), "/etc/mailfruit/hidden.nft");
+    const rules = server.fileOf("hidden", "/etc/mailfruit/hidden.nft");
     assert.match(
       rules,
       /^ {4}meta skuid "debian-tor" ip daddr 192\.0\.2\.2 tcp dport 8443 accept$/m,
@@ -194,7 +186,7 @@ suite("a server that is reached by onion only", () => {
   });
 
   test("listens for its own check alone where strangers can't come", async () => {
-    const master = fileOf(stdinOf(await serverWith(hidden), "postfix"), "/etc/postfix/master.cf");
+    const master = (await serverWith(hidden)).fileOf("postfix", "/etc/postfix/master.cf");
     assert.match(master, /^127\.0\.1\.1:smtp inet/m);
     assert.match(master, /^127\.0\.1\.1:submissions inet/m);
     assert.doesNotMatch(master, /^smtp +inet/m);

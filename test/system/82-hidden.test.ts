@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect as connectTcp } from "node:net";
 import { before, test } from "node:test";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { inNetwork, joinTor, OnionClient } from "./by-tor.ts";
+import { hiddenIn, joinTor, OnionClient } from "./by-tor.ts";
 import { Capture, type Sent } from "./capture.ts";
 import { cloudApi } from "./cloud.ts";
 import { openStack, TestServer } from "./server.ts";
@@ -24,14 +24,7 @@ before(async () => {
   await using capture = await Capture.start();
   server = await TestServer.up(
     "hidden",
-    {
-      ...inNetwork(tor),
-      profile: "activist",
-      // This machine's kernel may have no LUKS; test/vm has the encrypted volume.
-      encryptVolume: false,
-      torBridges: tor.bridges.obfs4,
-      dns: "manual",
-    },
+    { ...hiddenIn(tor), torBridges: tor.bridges.obfs4 },
     { onionSeed: "a seed of the tests' own, with 32 letters" },
   );
   client = new OnionClient(tor, server);

@@ -16,6 +16,15 @@ export const inNetwork = (tor: TorNetwork): Record<string, ConfigValue> => ({
   torrcExtra: tor.torrcExtra,
 });
 
+/** What a stack needs to be a hidden server there. */
+export const hiddenIn = (tor: TorNetwork): Record<string, ConfigValue> => ({
+  ...inNetwork(tor),
+  profile: "activist",
+  // This machine's kernel may have no LUKS; test/vm has the encrypted volume.
+  encryptVolume: false,
+  dns: "manual",
+});
+
 /** Joins the Tor network: from now on `pulumi` and what else runs here reaches onion names by its client. */
 export async function joinTor(): Promise<TorNetwork> {
   const tor = await startTor();

@@ -54,16 +54,13 @@ export class TestServer {
   }
 
   /** The number of its droplet, which is its guest's. */
-  async guest(): Promise<number> {
-    const id = (await this.resources("digitalocean:index/droplet:Droplet"))[0]?.id;
-    if (!id) throw new Error(`${this.stack.name} has no droplet`);
-    return Number(id);
+  guest(): Promise<number> {
+    return guestOf(this.stack);
   }
 
   /** Resources of a type, as the state has them. */
-  async resources(type: string) {
-    const { deployment } = await this.stack.export();
-    return (deployment.resources ?? []).filter((resource) => resource.type === type);
+  resources(type: string) {
+    return resourcesOf(this.stack, type);
   }
 
   /** Runs a shell command on it as root, past SSH; its output. */
@@ -78,6 +75,8 @@ export class TestServer {
     text?: string;
     to?: string;
     from?: string;
+    /** Of the domain's MX, where that is another server. */
+    ca?: string;
   }): Promise<Delivery> {
     const cloud = await endpoint();
     if (!cloud) throw new Error("the cloud doesn't run");
@@ -98,6 +97,18 @@ export class TestServer {
     const { address: user, password } = testUser;
     return { host: serverHostname, address: ipv4, port: 993, user, password, ca };
   }
+}
+
+/** The number of a stack's droplet. */
+export async function guestOf(stack: Stack): Promise<number> {
+  const id = (await resourcesOf(stack, "digitalocean:index/droplet:Droplet"))[0]?.id;
+  if (!id) throw new Error(`${stack.name} has no droplet`);
+  return Number(id);
+}
+
+async function resourcesOf(stack: Stack, type: string) {
+  const { deployment } = await stack.export();
+  return (deployment.resources ?? []).filter((resource) => resource.type === type);
 }
 
 /** A stack as the dev stack is, for another domain. */

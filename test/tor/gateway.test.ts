@@ -2,14 +2,12 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { z } from "zod";
-import { endpoint } from "../../sandbox/cloud/client.ts";
 import { inGuest } from "../../sandbox/cloud/shell.ts";
 import type { Stack } from "../../sandbox/stack.ts";
-import { sendFromOutside } from "../../sandbox/world/outside.ts";
 import { readMail } from "../../sandbox/world/reader.ts";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { inNetwork, joinTor, OnionClient } from "../system/by-tor.ts";
-import { openStack, TestServer } from "../system/server.ts";
+import { hiddenIn, inNetwork, joinTor, OnionClient } from "../system/by-tor.ts";
+import { guestOf, openStack, TestServer } from "../system/server.ts";
 import { submit } from "../system/submit.ts";
 
 // A hidden server that writes to the world and hears from it by a gateway, as docs/onion-mail.md says.
@@ -25,14 +23,6 @@ const outputs = z.looseObject({
 const outputsOf = async (stack: Stack) => outputs.parse(await stack.outputs({ secrets: true }));
 
 const domain = "gate.example";
-const hiddenConfig = (tor: TorNetwork, smarthost = "") => ({
-  ...inNetwork(tor),
-  profile: "activist",
-  encryptVolume: false,
-  dns: "manual",
-  smarthost,
-});
-
 let tor: TorNetwork;
 let hidden: TestServer;
 let gateway: Stack;
@@ -40,7 +30,7 @@ let world: TestServer;
 before(async () => {
   tor = await joinTor();
   world = await TestServer.up("alpha");
-  hidden = await TestServer.up("gate", hiddenConfig(tor));
+  hidden = await TestServer.up("gate", hiddenIn(tor));
   const { smtpFingerprint } = await outputsOf(hidden.stack);
   gateway = await openStack("gate-mx", {
     ...inNetwork(tor),
@@ -52,7 +42,7 @@ before(async () => {
   });
   await gateway.up();
   const { onion } = await outputsOf(gateway);
-  hidden = await TestServer.up("gate", hiddenConfig(tor, `${onion.smtp}:25`));
+  hidden = await TestServer.up("gate", { ...hiddenIn(tor), smarthost: `${onion.smtp}:25` });
 });
 after(async () => {
   await gateway.destroy();
@@ -61,25 +51,13 @@ after(async () => {
 
 /** Runs a shell command on the gateway as root. */
 async function onGateway(command: string): Promise<string> {
-  const { deployment } = await gateway.export();
-  const droplet = deployment.resources?.find(
-    ({ type }) => type === "digitalocean:index/droplet:Droplet",
-  );
-  return inGuest(Number(droplet?.id), ["/bin/sh", "-c", command]);
+  return inGuest(await guestOf(gateway), ["/bin/sh", "-c", command]);
 }
 
 /** What a foreign server hears that writes to an address of the domain, by its MX record. */
 async function deliver(to: string, subject = randomUUID()) {
-  const cloud = await endpoint();
-  assert.ok(cloud);
-  const from = "bert@outside.example";
   const { ca } = await outputsOf(gateway);
-  const helo = "mail.outside.example";
-  return sendFromOutside({
-    ...{ from, to, subject, helo, ca },
-    text: "hello",
-    resolver: cloud.resolverAddress,
-  });
+  return hidden.deliver({ to, subject, ca });
 }
 
 test("the world's mail comes to the hidden server's users", async () => {

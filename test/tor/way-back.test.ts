@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { TorNetwork } from "../../sandbox/world/tor.ts";
-import { inNetwork, joinTor, OnionClient } from "../system/by-tor.ts";
+import { hiddenIn, joinTor, OnionClient } from "../system/by-tor.ts";
 import { cloudApi } from "../system/cloud.ts";
 import { Dialogue } from "../system/dialogue.ts";
 import { openStack, TestServer } from "../system/server.ts";
@@ -9,12 +9,6 @@ import { openStack, TestServer } from "../system/server.ts";
 // A hidden server whose machine is lost, and one that can't be reached by Tor any more, as docs/tor.md says.
 
 const name = "back";
-const hidden = (tor: TorNetwork) => ({
-  ...inNetwork(tor),
-  profile: "activist",
-  encryptVolume: false,
-  dns: "manual",
-});
 
 let tor: TorNetwork;
 let server: TestServer;
@@ -22,7 +16,7 @@ let subject: string;
 before(async () => {
   tor = await joinTor();
   await (await openStack(name)).destroy();
-  server = await TestServer.up(name, hidden(tor));
+  server = await TestServer.up(name, hiddenIn(tor));
   const client = new OnionClient(tor, server);
   subject = await client.writeMail();
   await client.readMail(subject);
@@ -44,7 +38,7 @@ test("a new machine in place of a lost one has the same onion names, and the mai
 test("who has lost Tor gets to the mail by a new machine with SSH in the clear, by one `up`", async () => {
   delete process.env.ALL_PROXY;
   const lost = await server.guest();
-  server = await TestServer.up(name, { ...hidden(tor), profile: "casual" });
+  server = await TestServer.up(name, { ...hiddenIn(tor), profile: "casual" });
   assert.notEqual(await server.guest(), lost);
   const { address, password } = server.outputs.testUser;
   const { ipv4: host, serverHostname: servername, ca } = server.outputs;

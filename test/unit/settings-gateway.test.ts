@@ -1,31 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseSettings, SettingsError } from "../../settings.ts";
-import { defaults } from "./defaults.ts";
+import { read, said } from "./read-settings.ts";
 
 const onion = "2s4yqjx5ul6okpp3f2gaunr2syex5jgbfpfvhxxbbjwnrsvbk5v3qbid.onion";
 const peers = (domain: string, peer: unknown) => ({
   onionPeers: JSON.stringify({ [domain]: peer }),
 });
 const gateway = { kind: "gateway", ...peers("anna.example", { address: onion }) };
-
-function read(texts: Record<string, string>) {
-  const minimal = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example" };
-  const given = { ...defaults, ...minimal, ...texts };
-  const full = Object.entries(given).map(([name, text]) => [`mailfruit:${name}`, text]);
-  return parseSettings(Object.fromEntries(full));
-}
-
-/** Keys with what is said of them. */
-function said(texts: Record<string, string>): string[] {
-  try {
-    read(texts);
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    return error.problems.map(({ key, message }) => `${key.replace("mailfruit:", "")}: ${message}`);
-  }
-  return [];
-}
 
 test("a gateway is mx.DOMAIN, and has no onion service for users", () => {
   const { serverHostname, tor } = read(gateway);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOnionAddress } from "../../settings/onion-address.ts";
-import { parseSettings, SettingsError } from "../../settings.ts";
+import { parseSettings } from "../../settings.ts";
 import { defaults } from "./defaults.ts";
+import { minimal, problemsOf, read, said } from "./read-settings.ts";
 
-const minimal = { mailDomain: "anna.example", adminEmail: "anna@elsewhere.example" };
 const existing = {
   machine: "existing",
   address: "192.0.2.7",
@@ -15,27 +15,6 @@ const fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
 const publicKey = "a".repeat(52);
 /** Of Debian's own services: https://onion.debian.org */
 const onion = "2s4yqjx5ul6okpp3f2gaunr2syex5jgbfpfvhxxbbjwnrsvbk5v3qbid.onion";
-
-function read(texts: Record<string, string>, secret: string[] = []) {
-  const given = { ...defaults, ...minimal, ...texts };
-  const full = Object.entries(given).map(([name, text]) => [`mailfruit:${name}`, text]);
-  const secrets = ["sshPrivateKey", "onionSeed", ...secret].map((name) => `mailfruit:${name}`);
-  return parseSettings(Object.fromEntries(full), { isSecret: (name) => secrets.includes(name) });
-}
-
-function problemsOf(texts: Record<string, string>, secret?: string[]) {
-  try {
-    read(texts, secret);
-  } catch (error) {
-    if (error instanceof SettingsError) return error.problems;
-    throw error;
-  }
-  return [];
-}
-
-/** Keys with what is said of them. */
-const said = (texts: Record<string, string>) =>
-  problemsOf(texts).map(({ key, message }) => `${key.replace("mailfruit:", "")}: ${message}`);
 
 test("an onion name is taken as its checksum says", () => {
   assert.ok(isOnionAddress(onion));

@@ -40,7 +40,7 @@ suite("the administrator's Tor", () => {
   });
 
   test("that doesn't run is named, with what to do", async () => {
-    const dead = await FakeTor.listening(0, (socket) => socket.write("hello by Tor"));
+    const dead = await FakeTor.listening(0);
     const { proxy } = dead;
     await dead[Symbol.asyncDispose]();
     await assert.rejects(connectByTor({ host: onion, port: 22 }, { proxy }), (error: unknown) => {
